@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/blob.h"
+#include "base/counter.h"
+#include "base/slice.h"
+#include "dataplane/command/client.h"
+#include "dataplane/command/reply.h"
+#include "dataplane/table/table.h"
+
+#include <stdint.h>
+
+/*
+ * The command engine: what a request means, whichever protocol and thread it came by. command.def lists every command once. The engine
+ * blocks nowhere, knows no socket and no NIC, and reads no clock.
+ */
+
+/* Flags of a command, as COMMAND INFO shows them (the first group) or as only we need them. */
+enum cmd_flag {
+	CMD_WRITE = 1 << 0,
+	CMD_READONLY = 1 << 1,
+	CMD_DENYOOM = 1 << 2,   // refused when memory is full
+	CMD_ADMIN = 1 << 3,
+	CMD_NOSCRIPT = 1 << 4,
+	CMD_LOADING = 1 << 5,
+	CMD_STALE = 1 << 6,
+	CMD_FAST = 1 << 7,
+	CMD_NO_AUTH = 1 << 8,
+	CMD_SKIP_SLOWLOG = 1 << 9,
+	CMD_TOUCHES_ARBITRARY = 1 << 10, // "touches_arbitrary_keys"
+	// From here on ours.
+	CMD_CONTROL = 1 << 16,  // runs on the control thread: may take long or needs what only control knows
+	CMD_BACKGROUND = 1 << 17, // runs on a background thread: walks the whole keyspace
+	CMD_ADMIN_ONLY = 1 << 18, // only by the admin listener
+};
+
+struct cmd;
+struct cmd_call;
+
+/* A registry row. Built from command.def; static and constant. */
+struct cmd {
+	const char *name;  // lower case; a subcommand is "container|name"
+	void (*run)(struct cmd_call *call);
+	int arity;         // as redis: the name counts, negative means at least
+	uint32_t flags;
+	int first_key, last_key, key_step; // as COMMAND INFO
+	const char *acl_categories;        // "@read @string @fast"
+	const char *group;                 // COMMAND DOCS
+	const char *summary;
+	const char *since;
+	const char *complexity;
+	uint32_t id;       // index of its statistics, 0 .. cmd_count() - 1
+};
+
+/* Per thread and command; written by the thread, read by all. */
+struct cmd_stat {
+	counter calls;
+	counter failed;   // ran and answered an error
+	counter rejected; // refused before running
+	counter tsc;      // cycles in commands, attributed per batch
+};
+
+/* What all protocols count in a thread. */
+struct cmd_counters {
+	counter hits, misses;         // keyspace_hits, keyspace_misses
+	counter commands;
+	counter error_replies;
+	counter mc_get_hits, mc_get_misses, mc_cmd_get, mc_cmd_set, mc_cmd_touch, mc_cmd_flush;
+	counter mc_touch_hits, mc_touch_misses, mc_delete_hits, mc_delete_misses;
+	counter mc_incr_hits, mc_incr_misses, mc_decr_hits, mc_decr_misses;
+	counter mc_cas_hits, mc_cas_misses, mc_cas_badval;
+	counter mc_get_expired, mc_get_flushed, mc_protocol_errors;
+	counter resp_protocol_errors;
+};
+
+/* What the engine asks of the process around it. Only CMD_CONTROL commands call these; NULL answers an error. */
+struct cmd_host_ops {
+	void (*info)(void *host, struct reply *r, const struct slice *sections, uint32_t count);
+	void (*config_get)(void *host, struct reply *r, const struct slice *patterns, uint32_t count);
+	void (*config_set)(void *host, struct reply *r, const struct slice *pairs, uint32_t count); // 2 per pair
+	void (*config_rewrite)(void *host, struct reply *r);
+	void (*reset_stats)(void *host);
+	// CLIENT LIST text of all threads, as one bulk; id list may be empty.
+	void (*client_list)(void *host, struct reply *r, struct client *self);
+	// Ends clients that match; returns how many. See cmd_client.c for the filter.
+	void (*client_kill)(void *host, struct reply *r, const struct slice *args, uint32_t count, struct client *self);
+	void (*shutdown)(void *host, struct reply *r);
+	void (*debug_sleep)(void *host, double seconds);
+};
+
+/* The surroundings of a call: one per thread that runs commands. */
+struct cmd_thread {
+	struct table *table;
+	struct table_thread *tt;
+	struct cmd_stat *stats;             // cmd_count() of them
+	struct cmd_counters *counters;
+	const struct cmd_host_ops *host_ops; // NULL on workers
+	void *host;
+	uint64_t now_ms;                    // Unix time of the burst
+	uint64_t now_us;                    // the same in microseconds, for TIME
+	struct rng rng;
+};
+
+/* One request. The slices live until the call returns. */
+struct cmd_call {
+	struct cmd_thread *thread;
+	struct client *client;
+	const struct cmd *cmd;
+	uint32_t argc;
+	const struct slice *argv;       // argv[0] is the command's name
+	const struct table_key *keys;   // the arguments at cmd->first_key .. last_key, hashed already
+	uint32_t key_count;
+	struct blob *const *blobs;      // NULL, or per argument NULL or the blob that holds it: blob_ref() it to keep it
+	struct reply *reply;
+};
+
+/* Builds the lookup structure. Main thread, once, before any other call. */
+void cmd_init(void);
+
+uint32_t cmd_count(void);
+const struct cmd *cmd_at(uint32_t id);
+
+/*
+ * Finds a command by its words: argv[0], and argv[1] for a container like CLIENT. NULL when there is none; an unknown subcommand gives
+ * the container's own row, whose run() answers the error. Case does not matter. Any thread.
+ */
+const struct cmd *cmd_lookup(const struct slice *argv, uint32_t argc);
+
+/*
+ * Whether a request may run at all: unknown command, arity, admin only, memory full. True, or false after the error has been written.
+ * `cmd` may be NULL. To be asked on the thread that received the request.
+ */
+bool cmd_admit(struct cmd_thread *thread, struct client *client, const struct cmd *cmd, uint32_t argc,
+	       const struct slice *argv, struct reply *reply);
+
+/* Runs an admitted request and counts it. */
+void cmd_run(struct cmd_call *call);

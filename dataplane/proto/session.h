@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/out.h"
+#include "base/slice.h"
+#include "dataplane/command/command.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One client's conversation, from ordered bytes to replies, whatever the protocol and whatever carries it: a TCP connection of a
+ * worker, a kernel socket of the admin listener, an array in a test.
+ *
+ * The host feeds the bytes of many sessions into one batch, then runs it:
+ *
+ *   session_feed() ...   parse complete requests in place; remember or land what is incomplete
+ *   session_run()        hash all keys, prefetch all buckets, then all items, then execute in order
+ *
+ * A request never waits in the batch beyond session_run(). All calls for a host come from its thread.
+ */
+struct session;
+struct session_host;
+struct request;
+
+/* What every parser answers. On PARSE_MORE no request is consumed: the same bytes are shown again with more behind them. */
+enum parse_status {
+	PARSE_OK,
+	PARSE_MORE,
+	PARSE_BAD, // the request says what to reply, and whether to close
+};
+
+#define SESSION_BATCH_MAX    64          // requests in flight between feed and run
+#define SESSION_LANDING_MIN  (32u << 10) // bytes; an incomplete argument of this size is received into a blob of its own
+#define SESSION_ARGS_MAX     1048576     // arguments of one request (redis' limit of a multibulk)
+#define SESSION_INLINE_MAX   (64u << 10) // bytes of a line without an end (redis' PROTO_INLINE_MAX_SIZE)
+
+enum session_kind {
+	SESSION_RESP,
+	SESSION_MEMCACHE, // text, meta or binary, by the first byte
+};
+
+/* Chosen by configuration; read once per batch. */
+struct session_limits {
+	uint64_t bulk_max_bytes;    // proto-max-bulk-len
+	uint64_t query_max_bytes;   // client-query-buffer-limit: a request that is not landed
+	uint64_t mc_item_max_bytes; // memcached-max-item-size
+	bool mc_flush_enabled;
+};
+
+/* What a session needs from whoever carries it. */
+struct session_host_ops {
+	// The reply sink of a session, good until the next call into the transport.
+	struct out *(*out)(struct session *session);
+	// Enough is queued: do not parse more of this session until session_continue().
+	bool (*out_full)(struct session *session);
+	/*
+	 * A CMD_CONTROL or CMD_BACKGROUND request, to be run by another thread. The host copies what it needs. The session is blocked
+	 * (input is kept, not parsed) until session_continue(). Returns false when it cannot: an error is
+	 * replied. NULL: such requests run in place.
+	 */
+	bool (*forward)(struct session *session, const struct request *request);
+};
+
+/* memcached's UDP, SASL and the like ask for more state; it hangs off here. */
+struct session {
+	struct session_host *host;
+	struct client client;
+	enum session_kind kind;
+	const struct proto *proto;  // NULL until the first byte has chosen
+	void *user;                 // of the host: its connection
+	bool blocked;               // a forwarded request is out, or the sink was full
+	bool closing;               // no further input is parsed; close when the replies are out
+	struct parse_state *partial; // NULL when there is no incomplete request
+	uint8_t *stash;             // bytes kept: an incomplete request, or input of a blocked session
+	size_t stash_len, stash_capacity, stash_from; // bytes; parsing goes on at stash_from
+};
+
+/* One parsed request, waiting in the batch. */
+struct request {
+	struct session *session;
+	const struct proto *proto;
+	const struct cmd *cmd;      // RESP: NULL for an unknown command
+	uint32_t argc;
+	const struct slice *argv;
+	struct blob *const *blobs;  // NULL, or per argument
+	struct table_key *keys;     // hashed by session_run()
+	uint32_t key_count;
+	void *detail;               // of the protocol: memcached's parsed line, or a protocol error
+};
+
+/* A protocol: how bytes become a request, and how a request is answered. */
+struct proto {
+	const char *name;
+	enum parse_status (*parse)(struct session *session, struct slice bytes, struct request *request,
+				   size_t *consumed);
+	void (*run)(struct session_host *host, struct request *request);
+};
+
+/* One per thread that carries sessions. */
+struct session_host {
+	struct cmd_thread *cmd;
+	const struct session_host_ops *ops;
+	const struct session_limits *limits;
+	struct batch *batch;
+};
+
+/* 0 or -ENOMEM. */
+int session_host_init(struct session_host *host, struct cmd_thread *cmd,
+		      const struct session_host_ops *ops, const struct session_limits *limits);
+void session_host_fini(struct session_host *host);
+
+/* The client's id, addresses and times are the caller's to fill in afterwards. */
+void session_init(struct session *session, struct session_host *host, enum session_kind kind);
+
+/* Drops what is kept. The session must have no request in the batch. */
+void session_fini(struct session *session);
+
+/*
+ * Takes bytes of one session. They must stay readable until session_run() returns; what is not parsed by then has been copied. May
+ * itself run the batch when that is full.
+ */
+void session_feed(struct session *session, struct slice data);
+
+/* Executes everything parsed so far. */
+void session_run(struct session_host *host);
+
+/* After the host has written the reply of a forwarded request, or the sink has drained: goes on with what was kept. */
+void session_continue(struct session *session);
+
+/* Bytes that a blocked session keeps unparsed: the host closes its receive window by as much. */
+size_t session_held(const struct session *session);
+
+/*
+ * A forwarded request: a copy that lives on its own, is run by a control or background thread, and comes back with its reply as a blob.
+ */
+struct forward {
+	struct client client;    // a copy; changes are not carried back
+	const struct cmd *cmd;
+	uint32_t argc;
+	struct slice *argv;
+	struct blob *reply;      // after forward_run(); may be NULL when there was no memory
+	void *connection;        // of the host
+	uint64_t client_id;      // to recognise that the connection is still the same
+	uint32_t worker;         // where it goes back to
+};
+
+struct forward *forward_new(const struct session *session, const struct request *request);
+void forward_run(struct forward *forward, struct cmd_thread *thread);
+void forward_free(struct forward *forward);

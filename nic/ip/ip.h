@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/slice.h"
+#include "nic/drop_reason.h"
+#include "nic/flow.h"
+#include "nic/port/port.h"
+
+/*
+ * From frames to TCP segments and UDP datagrams, and back: Ethernet, VLAN, ARP, IPv4, ICMP. One struct
+ * ip_stack per worker; ARP entries are shared by all workers (struct neigh_table), because the answer may
+ * arrive at any of them. ARP and ICMP echo are answered here; the caller sees only what is meant for it.
+ */
+struct ip_stack;
+struct neigh_table;
+
+struct ip_config {
+	struct be32 address;    // ours
+	uint8_t prefix_len;     // of our network
+	struct be32 gateway;    // raw 0: none
+	uint8_t mac[6];
+	uint16_t mtu;           // bytes of IP packet
+	uint32_t icmp_rate;     // ICMP and unreachable replies per second and worker
+	uint32_t peers_max;     // entries of remote hosts per worker
+	uint64_t arp_reachable_ns; // age at which an entry is asked for again
+};
+
+/* A received segment or datagram. Pointers lead into the frame. */
+struct ip_packet {
+	struct flow flow;
+	uint32_t peer;    // index of the remote host, for ip_output()
+	uint32_t hash;    // port_flow_hash() of the 4-tuple as received
+	uint8_t protocol; // IP_PROTOCOL_*
+	uint8_t ecn;      // the two ECN bits of the IP header
+	const uint8_t *l4;
+	uint32_t l4_len;  // bytes, Ethernet padding removed
+};
+
+#define IP_PROTOCOL_ICMP 1
+#define IP_PROTOCOL_TCP  6
+#define IP_PROTOCOL_UDP  17
+
+enum ip_verdict {
+	IP_TCP,  // *packet is filled, checksum verified; the caller keeps the frame
+	IP_UDP,  // the same; l4 begins at the UDP header, whose length field has been checked
+	IP_ERROR, // an ICMP error about one of our flows: see ip_input()
+	IP_DONE, // answered, learnt from or dropped (and counted); the caller frees the frame
+};
+
+/* Main thread. NULL when there is no memory. */
+struct neigh_table *neigh_table_new(uint32_t entries);
+void neigh_table_free(struct neigh_table *table);
+struct ip_stack *ip_new(const struct ip_config *config, struct neigh_table *neighbours,
+			struct port *port, struct drop_counters *drops);
+void ip_free(struct ip_stack *ip);
+
+/*
+ * Where frames made by this stack go: one callback, so that a worker can batch them. Takes the frame over.
+ */
+void ip_set_tx(struct ip_stack *ip, void (*tx)(void *arg, struct frame *frame), void *arg);
+
+/*
+ * Only the owner of a flow and the steering need to know about it: reads the 4-tuple without checking anything
+ * but lengths. False when the frame is no IPv4 TCP or UDP packet (any worker may take it then).
+ */
+bool ip_flow_hash(const struct frame *frame, uint32_t *hash);
+
+/*
+ * Validates one frame (RFC 791, 1122, 826) and says what it is. now_ns is the time of the burst. For IP_ERROR,
+ * packet->flow is the flow of ours that the ICMP message quotes, l4 the ICMP message (RFC 792).
+ */
+enum ip_verdict ip_input(struct ip_stack *ip, struct frame *frame, uint64_t now_ns,
+			 struct ip_packet *packet);
+
+/*
+ * Builds one frame to a peer from an L4 header and payload parts, fills in (or asks the port for) the
+ * checksums and gives it to tx. False when there is no buffer or the peer has no MAC address yet; nothing is
+ * sent then, and the caller's timers send it again. The L4 checksum field must be 0 on entry.
+ */
+bool ip_output(struct ip_stack *ip, uint32_t peer, uint8_t protocol, uint8_t ecn, struct slice header,
+	       const struct slice *payload, uint32_t payload_count);
+
+/* An ICMP destination unreachable, port unreachable, about a received packet; rate-limited (RFC 1122 3.2.2.1). */
+void ip_port_unreachable(struct ip_stack *ip, const struct frame *frame, uint64_t now_ns);
+
+/*
+ * The index of a remote host that has not spoken yet (active open). Asks for its MAC address when that is unknown;
+ * *resolved says whether ip_output() would work. UINT32_MAX when the table is full.
+ */
+uint32_t ip_peer(struct ip_stack *ip, struct be32 remote, uint64_t now_ns, bool *resolved);
+
+/* Once per loop: ages entries, repeats requests. Bounded work. */
+void ip_tick(struct ip_stack *ip, uint64_t now_ns);
