@@ -55,7 +55,7 @@ struct session_host_ops {
 	// Enough is queued: do not parse more of this session until session_continue().
 	bool (*out_full)(struct session *session);
 	/*
-	 * A CMD_CONTROL or CMD_BACKGROUND request, to be run by another thread. The host copies what it needs. The session is blocked
+	 * A request that host->forward_flags selects, to be run by another thread. The host copies what it needs. The session is blocked
 	 * (input is kept, not parsed) until session_continue(). Returns false when it cannot: an error is
 	 * replied. NULL: such requests run in place.
 	 */
@@ -102,6 +102,11 @@ struct session_host {
 	struct cmd_thread *cmd;
 	const struct session_host_ops *ops;
 	const struct session_limits *limits;
+	/*
+	 * Requests whose command has one of these flags go to ops->forward(). session_host_init() sets CMD_CONTROL | CMD_BACKGROUND, as a
+	 * worker wants it; a host whose thread may not write (the admin listener) sets its own afterwards.
+	 */
+	uint32_t forward_flags;
 	struct batch *batch;
 };
 
