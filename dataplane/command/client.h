@@ -6,13 +6,16 @@
 
 #define CLIENT_NAME_MAX 64 // bytes with the terminator, for names and library names
 
-/* Who a command runs for. Lives in the connection (or admin session) and is touched only by its thread. */
+/*
+ * Who a command runs for. Lives in the connection (or admin session) and is touched only by its thread.
+ */
 struct client {
 	uint64_t id;           // unique in the life of the process
 	uint8_t resp;          // 2 or 3
 	bool admin;            // came in by the admin listener
 	bool close_after;      // QUIT: close once the replies are out
 	bool no_evict;
+	bool no_touch;         // CLIENT NO-TOUCH: look-ups do not count as an access
 	bool killed;           // CLIENT KILL: close at the next look
 	uint8_t remote[16];    // struct ip_addr, network order
 	uint8_t local[16];
@@ -27,5 +30,5 @@ struct client {
 	char lib_version[CLIENT_NAME_MAX];
 };
 
-/* A client as HELLO 2 and RESET leave it; id, addresses and times are kept. */
+/* A client as RESET leaves it; id, addresses, times and the library's name are kept. */
 void client_reset(struct client *client);

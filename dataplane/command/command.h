@@ -11,9 +11,12 @@
 #include <stdint.h>
 
 /*
- * The command engine: what a request means, whichever protocol and thread it came by. command.def lists every command once. The engine
- * blocks nowhere, knows no socket and no NIC, and reads no clock.
+ * The command engine: what a request means, whichever protocol and thread it came by. command.def
+ * lists every command once. The engine blocks nowhere, knows no socket and no NIC, and reads no clock.
  */
+
+/* The version whose behaviour the commands follow; what HELLO and INFO report as redis_version. */
+#define CMD_REDIS_VERSION "7.0.15"
 
 /* Flags of a command, as COMMAND INFO shows them (the first group) or as only we need them. */
 enum cmd_flag {
@@ -28,6 +31,8 @@ enum cmd_flag {
 	CMD_NO_AUTH = 1 << 8,
 	CMD_SKIP_SLOWLOG = 1 << 9,
 	CMD_TOUCHES_ARBITRARY = 1 << 10, // "touches_arbitrary_keys"
+	CMD_NO_MULTI = 1 << 11,
+	CMD_ALLOW_BUSY = 1 << 12,
 	// From here on ours.
 	CMD_CONTROL = 1 << 16,  // runs on the control thread: may take long or needs what only control knows
 	CMD_BACKGROUND = 1 << 17, // runs on a background thread: walks the whole keyspace
@@ -44,7 +49,10 @@ struct cmd {
 	int arity;         // as redis: the name counts, negative means at least
 	uint32_t flags;
 	int first_key, last_key, key_step; // as COMMAND INFO
+	const char *key_flags;             // of the key specification: "RW access update"; NULL: no keys
+	const char *key_notes;             // the specification's notes, or NULL
 	const char *acl_categories;        // "@read @string @fast"
+	const char *tips;                  // "nondeterministic_output", or ""
 	const char *group;                 // COMMAND DOCS
 	const char *summary;
 	const char *since;
@@ -76,14 +84,18 @@ struct cmd_counters {
 /* What the engine asks of the process around it. Only CMD_CONTROL commands call these; NULL answers an error. */
 struct cmd_host_ops {
 	void (*info)(void *host, struct reply *r, const struct slice *sections, uint32_t count);
-	void (*config_get)(void *host, struct reply *r, const struct slice *patterns, uint32_t count);
-	void (*config_set)(void *host, struct reply *r, const struct slice *pairs, uint32_t count); // 2 per pair
+	void (*config_get)(void *host, struct reply *r, const struct slice *patterns,
+			   uint32_t count);
+	// count: slices, two per pair.
+	void (*config_set)(void *host, struct reply *r, const struct slice *pairs, uint32_t count);
 	void (*config_rewrite)(void *host, struct reply *r);
 	void (*reset_stats)(void *host);
-	// CLIENT LIST text of all threads, as one bulk; id list may be empty.
-	void (*client_list)(void *host, struct reply *r, struct client *self);
-	// Ends clients that match; returns how many. See cmd_client.c for the filter.
-	void (*client_kill)(void *host, struct reply *r, const struct slice *args, uint32_t count, struct client *self);
+	// CLIENT LIST of all threads as one verbatim text. The arguments are those behind LIST and KILL, already
+	// found valid; cmd_client.h has the filter that they mean, the line's format and the replies.
+	void (*client_list)(void *host, struct reply *r, const struct slice *args, uint32_t count,
+			    struct client *self);
+	void (*client_kill)(void *host, struct reply *r, const struct slice *args, uint32_t count,
+			    struct client *self);
 	void (*shutdown)(void *host, struct reply *r);
 	void (*debug_sleep)(void *host, double seconds);
 };
@@ -110,7 +122,7 @@ struct cmd_call {
 	const struct slice *argv;       // argv[0] is the command's name
 	const struct table_key *keys;   // the arguments at cmd->first_key .. last_key, hashed already
 	uint32_t key_count;
-	struct blob *const *blobs;      // NULL, or per argument NULL or the blob that holds it: blob_ref() it to keep it
+	struct blob *const *blobs;      // NULL, or per argument NULL or the blob that is it: blob_ref() to keep
 	struct reply *reply;
 };
 
@@ -121,17 +133,21 @@ uint32_t cmd_count(void);
 const struct cmd *cmd_at(uint32_t id);
 
 /*
- * Finds a command by its words: argv[0], and argv[1] for a container like CLIENT. NULL when there is none; an unknown subcommand gives
- * the container's own row, whose run() answers the error. Case does not matter. Any thread.
+ * Finds a command by its words: argv[0], and argv[1] for a container like CLIENT. NULL when there is none; an
+ * unknown subcommand gives the container's own row, which cmd_admit() refuses. Case does not matter. Any thread.
  */
 const struct cmd *cmd_lookup(const struct slice *argv, uint32_t argc);
 
 /*
- * Whether a request may run at all: unknown command, arity, admin only, memory full. True, or false after the error has been written.
- * `cmd` may be NULL. To be asked on the thread that received the request.
+ * Whether a request may run at all: unknown command, arity, admin only, memory full. True, or false after the
+ * error has been written. `cmd` may be NULL. To be asked on the thread that received the request, and for a
+ * CMD_WRITE on one that may write.
  */
 bool cmd_admit(struct cmd_thread *thread, struct client *client, const struct cmd *cmd, uint32_t argc,
 	       const struct slice *argv, struct reply *reply);
 
 /* Runs an admitted request and counts it. */
 void cmd_run(struct cmd_call *call);
+
+/* Redis' glob: * ? [a-z] [^a] and backslash. Never more than pattern times text steps. Any thread. */
+bool cmd_glob_match(struct slice pattern, struct slice text, bool nocase);

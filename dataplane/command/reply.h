@@ -9,8 +9,8 @@
 struct item;
 
 /*
- * What a command answers, before it has a wire form. The protocol that read the request supplies the ops; the bytes go to `out`.
- * Aggregates announce their element count first, as the wire does.
+ * What a command answers, before it has a wire form. The protocol that read the request supplies the
+ * ops; the bytes go to `out`. Aggregates announce their element count first, as the wire does.
  */
 struct reply;
 
@@ -91,5 +91,8 @@ static inline void reply_map(struct reply *r, uint32_t pairs)
 	r->ops->map(r, pairs);
 }
 
-/* printf into an error reply, cut at 256 bytes; control characters become blanks. Not for hot paths. */
+/* For a slice that came from outside, as the argument of "%.*s": at most 128 bytes, up to a NUL. */
+#define REPLY_ARG(s) (int)((s).len < 128 ? (s).len : 128), (const char *)(s).ptr
+
+/* printf into an error reply, cut at 511 bytes; line ends become blanks. Not for hot paths. */
 void reply_error_format(struct reply *r, const char *format, ...) PRINTF(2, 3);
