@@ -98,6 +98,11 @@ struct cmd_host_ops {
 			    struct client *self);
 	void (*shutdown)(void *host, struct reply *r);
 	void (*debug_sleep)(void *host, double seconds);
+	/*
+	 * memcached's `stats SUB` of the whole process, without the END line; mc_stats_encode() knows the names. Asked only for groups
+	 * that it knows; `sub` is empty for the general one.
+	 */
+	void (*mc_stats)(void *host, struct out *out, struct slice sub);
 };
 
 /* The surroundings of a call: one per thread that runs commands. */
