@@ -68,6 +68,7 @@ struct session {
 	struct client client;
 	enum session_kind kind;
 	const struct proto *proto;  // NULL until the first byte has chosen
+	uint64_t skip_bytes;        // of the protocol: input to drop before its next request
 	void *user;                 // of the host: its connection
 	bool blocked;               // a forwarded request is out, or the sink was full
 	bool closing;               // no further input is parsed; close when the replies are out
