@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/proto/memcache/mc_internal.h"
+
+#include "base/number.h"
+#include "dataplane/command/kv.h"
+#include "dataplane/proto/memcache/mc_stats.h"
+
+/*
+ * Executes one parsed request of the text protocol and writes its answer. Called by session_run() in the order of the
+ * requests, when the keys of the whole batch have been hashed and their buckets and items prefetched; calls kv.c for
+ * everything that changes the table. Texts and their order as of memcached 1.6.18.
+ */
+
+#define EXPTIME_RELATIVE_MAX_S (60 * 60 * 24 * 30) // a larger number is a Unix time
+
+/* What memcached adds to key and value: its header, cas and the ends of key and value. Flags only when not 0. */
+#define MC_ITEM_HEADER_BYTES 59
+#define MC_ITEM_FLAGS_BYTES  4
+
+struct mc_call {
+	struct session_host *host;
+	struct request *request;
+	const struct mc_line *line;
+	struct table_thread *tt;
+	struct cmd_counters *counters;
+	uint64_t now_ms;
+	struct out *out;
+};
+
+uint64_t mc__value_max(uint64_t item_max_bytes, size_t key_len, uint32_t flags)
+{
+	uint64_t rest = MC_ITEM_HEADER_BYTES + key_len + (flags ? MC_ITEM_FLAGS_BYTES : 0);
+
+	return item_max_bytes > rest ? item_max_bytes - rest : 0;
+}
+
+static void answer(const struct mc_call *c, struct slice text)
+{
+	if (c->line->noreply)
+		return;
+	out_append(c->out, text);
+	OUT_LITERAL(c->out, "\r\n");
+}
+
+#define ANSWER(c, literal) answer((c), SLICE_LITERAL(literal))
+
+static uint64_t expire_ms(const struct mc_call *c)
+{
+	int32_t exptime = c->line->exptime;
+
+	if (exptime == 0)
+		return 0;
+	if (exptime < 0)
+		return KV_EXPIRED;
+	if (exptime <= EXPTIME_RELATIVE_MAX_S)
+		return c->now_ms + (uint64_t)exptime * 1000;
+	return (uint64_t)exptime * 1000;
+}
+
+static size_t put(uint8_t *to, struct slice bytes)
+{
+	memcpy(to, bytes.ptr, bytes.len);
+	return bytes.len;
+}
+
+#define PUT(to, literal) put((to), SLICE_LITERAL(literal))
+
+/* "VALUE " key " 4294967295 18446744073709551615 18446744073709551615\r\n" */
+#define VALUE_LINE_MAX (6 + MC_KEY_MAX + 1 + 10 + 1 + 20 + 1 + 20 + 2)
+_Static_assert(VALUE_LINE_MAX <= OUT_RESERVE_MAX, "a VALUE line is written in one piece");
+
+/* One hit of get: the VALUE line and the data block. The key has been checked against MC_KEY_MAX by the parser. */
+static void write_value(const struct mc_call *c, struct slice key, const struct item *item)
+{
+	struct slice value = item_value(item);
+	bool in_one_piece = VALUE_LINE_MAX + value.len + 2 <= OUT_RESERVE_MAX;
+	uint8_t *start = out_reserve(c->out, in_one_piece ? VALUE_LINE_MAX + value.len + 2
+							  : VALUE_LINE_MAX);
+	uint8_t *p = start;
+
+	HOT_ASSERT(key.len <= MC_KEY_MAX);
+	if (!start)
+		return;
+	p += PUT(p, "VALUE ");
+	p += put(p, key);
+	*p++ = ' ';
+	p += number_encode_u64(item_mc_flags(item), p);
+	*p++ = ' ';
+	p += number_encode_u64(value.len, p);
+	if (c->line->want_cas) {
+		*p++ = ' ';
+		p += number_encode_u64(item_version(item), p);
+	}
+	p += PUT(p, "\r\n");
+	if (in_one_piece) {
+		p += put(p, value);
+		p += PUT(p, "\r\n");
+	}
+	c->out->pos += p - start;
+	if (in_one_piece)
+		return;
+	struct blob *blob = item_blob(item);
+
+	if (blob)
+		out_append_blob(c->out, blob, 0, blob->len);
+	else
+		out_append(c->out, value);
+	OUT_LITERAL(c->out, "\r\n");
+}
+
+static void run_get(const struct mc_call *c)
+{
+	const struct request *r = c->request;
+	uint32_t hits = 0;
+
+	for (uint32_t i = 0; i < r->key_count; i++) {
+		const struct item *item = table_find(c->tt, &r->keys[i]);
+
+		if (!item)
+			continue;
+		hits++;
+		write_value(c, r->keys[i].bytes, item);
+	}
+	OUT_LITERAL(c->out, "END\r\n");
+	counter_add(&c->counters->mc_cmd_get, r->key_count);
+	counter_add(&c->counters->mc_get_hits, hits);
+	counter_add(&c->counters->mc_get_misses, r->key_count - hits);
+	counter_add(&c->counters->hits, hits);
+	counter_add(&c->counters->misses, r->key_count - hits);
+}
+
+/* A read that finds no memory for the renewed item still answers the value, with its old expiry. */
+static void run_gat(const struct mc_call *c)
+{
+	const struct request *r = c->request;
+	uint64_t until_ms = expire_ms(c);
+	uint32_t hits = 0;
+
+	for (uint32_t i = 0; i < r->key_count; i++) {
+		struct item *item = NULL;
+
+		if (kv_touch(c->tt, &r->keys[i], until_ms, &item) == KV_NO_MEMORY)
+			item = table_find(c->tt, &r->keys[i]);
+		if (!item)
+			continue;
+		hits++;
+		write_value(c, r->keys[i].bytes, item);
+	}
+	OUT_LITERAL(c->out, "END\r\n");
+	counter_add(&c->counters->mc_cmd_touch, r->key_count);
+	counter_add(&c->counters->mc_touch_hits, hits);
+	counter_add(&c->counters->mc_touch_misses, r->key_count - hits);
+	counter_add(&c->counters->mc_get_hits, hits);
+	counter_add(&c->counters->hits, hits);
+	counter_add(&c->counters->misses, r->key_count - hits);
+}
+
+static void run_touch(const struct mc_call *c)
+{
+	struct item *item;
+
+	counter_add(&c->counters->mc_cmd_touch, 1);
+	switch (kv_touch(c->tt, &c->request->keys[0], expire_ms(c), &item)) {
+	case KV_TOUCHED:
+		counter_add(&c->counters->mc_touch_hits, 1);
+		ANSWER(c, "TOUCHED");
+		break;
+	case KV_NO_MEMORY:
+		ANSWER(c, "SERVER_ERROR out of memory");
+		break;
+	default:
+		counter_add(&c->counters->mc_touch_misses, 1);
+		ANSWER(c, "NOT_FOUND");
+	}
+}
+
+/* A set that fails leaves no value behind that the client believes replaced. */
+static void drop_stale(const struct mc_call *c)
+{
+	if (c->line->mode == KV_SET)
+		(void)kv_delete(c->tt, &c->request->keys[0]);
+}
+
+static void count_cas(const struct mc_call *c, enum kv_result result)
+{
+	if (result == KV_STORED)
+		counter_add(&c->counters->mc_cas_hits, 1);
+	else if (result == KV_EXISTS)
+		counter_add(&c->counters->mc_cas_badval, 1);
+	else if (result == KV_NOT_FOUND)
+		counter_add(&c->counters->mc_cas_misses, 1);
+}
+
+static void answer_stored(const struct mc_call *c, enum kv_result result)
+{
+	switch (result) {
+	case KV_STORED:
+		ANSWER(c, "STORED");
+		break;
+	case KV_EXISTS:
+		ANSWER(c, "EXISTS");
+		break;
+	case KV_NOT_FOUND:
+		ANSWER(c, "NOT_FOUND");
+		break;
+	case KV_NO_MEMORY:
+		drop_stale(c);
+		ANSWER(c, "SERVER_ERROR out of memory storing object");
+		break;
+	default:
+		ANSWER(c, "NOT_STORED"); // an append that grows too long included
+	}
+}
+
+static void run_store(const struct mc_call *c)
+{
+	const struct request *r = c->request;
+	const struct mc_line *line = c->line;
+	uint64_t item_max_bytes = c->host->limits->mc_item_max_bytes;
+	uint64_t value_max = mc__value_max(item_max_bytes, line->keys.len, line->flags);
+
+	if (line->value_len > value_max) {
+		// The parser has had the data block swallowed.
+		drop_stale(c);
+		ANSWER(c, "SERVER_ERROR object too large for cache");
+		return;
+	}
+	counter_add(&c->counters->mc_cmd_set, 1);
+	struct kv_store store = {
+		.key = r->keys[0],
+		.mode = line->mode,
+		.value = r->argv[0],
+		.blob = r->blobs ? r->blobs[0] : NULL,
+		.flags = line->flags,
+		.expire_ms = expire_ms(c),
+		.cas_unique = line->number,
+		.value_max = mc__value_max(item_max_bytes, line->keys.len, 0),
+	};
+	enum kv_result result = kv_store(c->tt, &store);
+
+	if (line->mode == KV_CAS)
+		count_cas(c, result);
+	answer_stored(c, result);
+}
+
+static void run_delete(const struct mc_call *c)
+{
+	if (kv_delete(c->tt, &c->request->keys[0]) == KV_DELETED) {
+		counter_add(&c->counters->mc_delete_hits, 1);
+		ANSWER(c, "DELETED");
+	} else {
+		counter_add(&c->counters->mc_delete_misses, 1);
+		ANSWER(c, "NOT_FOUND");
+	}
+}
+
+static void run_arith(const struct mc_call *c)
+{
+	struct cmd_counters *n = c->counters;
+	bool increment = c->line->op == MC_INCR;
+	uint8_t text[NUMBER_TEXT_MAX];
+	uint64_t value;
+
+	switch (kv_arith(c->tt, &c->request->keys[0], increment, c->line->number, &value)) {
+	case KV_STORED:
+		counter_add(increment ? &n->mc_incr_hits : &n->mc_decr_hits, 1);
+		answer(c, slice_of(text, number_encode_u64(value, text)));
+		break;
+	case KV_NON_NUMERIC:
+		ANSWER(c, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+		break;
+	case KV_NO_MEMORY:
+		ANSWER(c, "SERVER_ERROR out of memory");
+		break;
+	default:
+		counter_add(increment ? &n->mc_incr_misses : &n->mc_decr_misses, 1);
+		ANSWER(c, "NOT_FOUND");
+	}
+}
+
+/* flush_all at once, or when the delay has passed. Each one replaces the pending one. */
+static void run_flush_all(const struct mc_call *c)
+{
+	counter_add(&c->counters->mc_cmd_flush, 1);
+	if (!c->host->limits->mc_flush_enabled) {
+		ANSWER(c, "CLIENT_ERROR flush_all not allowed");
+		return;
+	}
+	uint64_t at_ms = c->line->exptime > 0 ? expire_ms(c) : 0;
+
+	if (at_ms <= c->now_ms) {
+		kv_flush_schedule(0);
+		table_flush(c->tt);
+	} else {
+		kv_flush_schedule(at_ms);
+	}
+	ANSWER(c, "OK");
+}
+
+/* Where nothing forwards (a test, the control thread), the figures are those this thread knows. */
+static void run_stats(const struct mc_call *c)
+{
+	struct reply reply = {.out = c->out};
+	struct cmd_call call = {
+		.thread = c->host->cmd,
+		.client = &c->request->session->client,
+		.cmd = &mc_stats_command,
+		.argc = c->request->argc,
+		.argv = c->request->argv,
+		.reply = &reply,
+	};
+
+	mc_stats_command.run(&call);
+}
+
+static void run_reply(const struct mc_call *c)
+{
+	if (c->line->malformed)
+		counter_add(&c->counters->mc_protocol_errors, 1);
+	answer(c, c->line->text);
+}
+
+static void run_quit(const struct mc_call *c)
+{
+	c->request->session->client.close_after = true;
+}
+
+static void (*const runs[])(const struct mc_call *c) = {
+	[MC_GET] = run_get,         [MC_GAT] = run_gat,     [MC_STORE] = run_store,
+	[MC_DELETE] = run_delete,   [MC_INCR] = run_arith,  [MC_DECR] = run_arith,
+	[MC_TOUCH] = run_touch,     [MC_FLUSH_ALL] = run_flush_all,
+	[MC_STATS] = run_stats,     [MC_REPLY] = run_reply, [MC_QUIT] = run_quit,
+};
+
+void mc__run(struct session_host *host, struct request *request)
+{
+	const struct mc_call call = {
+		.host = host,
+		.request = request,
+		.line = request->detail,
+		.tt = host->cmd->tt,
+		.counters = host->cmd->counters,
+		.now_ms = host->cmd->now_ms,
+		.out = host->ops->out(request->session),
+	};
+
+	kv_flush_tick(call.tt, call.now_ms);
+	counter_add(&call.counters->commands, 1);
+	request->session->client.commands++;
+	request->session->client.active_ms = call.now_ms;
+	runs[call.line->op](&call);
+}
