@@ -8,9 +8,10 @@
 #include "nic/port/port.h"
 
 /*
- * From frames to TCP segments and UDP datagrams, and back: Ethernet, VLAN, ARP, IPv4, ICMP. One struct
- * ip_stack per worker; ARP entries are shared by all workers (struct neigh_table), because the answer may
- * arrive at any of them. ARP and ICMP echo are answered here; the caller sees only what is meant for it.
+ * From frames to TCP segments and UDP datagrams, and back: Ethernet, VLAN, ARP, IPv4, ICMP. One
+ * struct ip_stack per worker; ARP entries are shared by all workers (struct neigh_table), because
+ * the answer may arrive at any of them. ARP and ICMP echo are answered here; the caller sees only
+ * what is meant for it.
  */
 struct ip_stack;
 struct neigh_table;
@@ -56,39 +57,75 @@ struct ip_stack *ip_new(const struct ip_config *config, struct neigh_table *neig
 void ip_free(struct ip_stack *ip);
 
 /*
- * Where frames made by this stack go: one callback, so that a worker can batch them. Takes the frame over.
+ * Where frames made by this stack go: one callback, so that a worker can batch them. Takes the
+ * frame over.
  */
 void ip_set_tx(struct ip_stack *ip, void (*tx)(void *arg, struct frame *frame), void *arg);
 
 /*
- * Only the owner of a flow and the steering need to know about it: reads the 4-tuple without checking anything
- * but lengths. False when the frame is no IPv4 TCP or UDP packet (any worker may take it then).
+ * Only the owner of a flow and the steering need to know about it: reads the 4-tuple without
+ * checking anything but lengths. An ICMP error belongs to the flow that it quotes. False when the
+ * frame has to do with no TCP or UDP flow over IPv4 (any worker may take it then).
  */
 bool ip_flow_hash(const struct frame *frame, uint32_t *hash);
 
 /*
- * Validates one frame (RFC 791, 1122, 826) and says what it is. now_ns is the time of the burst. For IP_ERROR,
- * packet->flow is the flow of ours that the ICMP message quotes, l4 the ICMP message (RFC 792).
+ * Validates one frame (RFC 791, 1122, 826) and says what it is. now_ns is the time of the burst.
+ * For IP_ERROR, packet->flow, hash and protocol are those of the flow of ours that the ICMP message
+ * quotes, l4 is the ICMP message (RFC 792), and peer is UINT32_MAX. *packet means nothing for
+ * IP_DONE.
  */
 enum ip_verdict ip_input(struct ip_stack *ip, struct frame *frame, uint64_t now_ns,
 			 struct ip_packet *packet);
 
 /*
- * Builds one frame to a peer from an L4 header and payload parts, fills in (or asks the port for) the
- * checksums and gives it to tx. False when there is no buffer or the peer has no MAC address yet; nothing is
- * sent then, and the caller's timers send it again. The L4 checksum field must be 0 on entry.
+ * A segment or datagram to send. The L4 checksum field in `header` must be 0: the port fills it in.
+ * Pointers are read during the call only.
  */
-bool ip_output(struct ip_stack *ip, uint32_t peer, uint8_t protocol, uint8_t ecn, struct slice header,
-	       const struct slice *payload, uint32_t payload_count);
+struct ip_segment {
+	const struct flow *flow;
+	uint32_t peer; // as in ip_packet, perhaps long ago
+	uint8_t protocol;
+	uint8_t ecn;   // the two ECN bits of the IP header
+	struct slice header;
+	const struct slice *payload;
+	uint32_t payload_count;
+};
 
-/* An ICMP destination unreachable, port unreachable, about a received packet; rate-limited (RFC 1122 3.2.2.1). */
+/*
+ * Builds one frame from an L4 header and payload parts and gives it to tx. False, counted, when
+ * there is no buffer, the peer has no MAC address yet (it is being asked for) or the packet is
+ * longer than the MTU; nothing is sent then, and the caller's timers send it again.
+ *
+ * Entries of remote hosts are bounded in number and the least used one is given to the next host,
+ * so an index is a hint: this call compares it with flow->remote and finds or makes the right entry
+ * when it has changed hands. Whoever keeps an index beyond the burst it came in uses this call.
+ */
+bool ip_output_flow(struct ip_stack *ip, const struct ip_segment *segment);
+
+/*
+ * The same without that check, for an answer in the burst that `peer` was received in: no entry
+ * used in a burst changes hands in it.
+ */
+bool ip_output(struct ip_stack *ip, uint32_t peer, uint8_t protocol, uint8_t ecn,
+	       struct slice header, const struct slice *payload, uint32_t payload_count);
+
+/*
+ * An ICMP port unreachable about a frame that ip_input() called IP_UDP; rate-limited (RFC 1122
+ * 3.2.2.1, 4.1.3.1). Counts the datagram as dropped (DROP_UDP_PORT).
+ */
 void ip_port_unreachable(struct ip_stack *ip, const struct frame *frame, uint64_t now_ns);
 
 /*
- * The index of a remote host that has not spoken yet (active open). Asks for its MAC address when that is unknown;
- * *resolved says whether ip_output() would work. UINT32_MAX when the table is full.
+ * The index of a remote host that has not spoken yet (active open). Asks for its MAC address when
+ * that is unknown; *resolved says whether ip_output() would work: ask again until it does, requests
+ * go out once a second. UINT32_MAX when the address cannot be a host's, or all entries have been
+ * used in this very burst.
  */
 uint32_t ip_peer(struct ip_stack *ip, struct be32 remote, uint64_t now_ns, bool *resolved);
 
-/* Once per loop: ages entries, repeats requests. Bounded work. */
+/*
+ * Once per loop: announces our address at start, keeps the gateway known, ages entries, repeats
+ * requests. Bounded work, and next to none more often than once a millisecond.
+ */
 void ip_tick(struct ip_stack *ip, uint64_t now_ns);

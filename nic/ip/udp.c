@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nic/ip/ip_internal.h"
+
+/*
+ * UDP (RFC 768, RFC 1122 4.1): length and checksum of a received datagram, and the refusal of one
+ * that nobody wanted. Called by ip4.c and by the worker.
+ */
+
+enum ip_verdict udp_input(struct ip_stack *ip, const struct frame *frame,
+			  struct ip_packet *packet)
+{
+	const struct ip4_header *header =
+		(const struct ip4_header *)(frame->data + sizeof(struct eth_header));
+	const struct udp_header *udp = (const struct udp_header *)packet->l4;
+	uint32_t len;
+
+	if (unlikely(packet->l4_len < sizeof(*udp)))
+		return ip_drop(ip, DROP_UDP_BAD);
+	len = be16_to_host(udp->len);
+	if (unlikely(len < sizeof(*udp) || len > packet->l4_len))
+		return ip_drop(ip, DROP_UDP_BAD);
+	packet->l4_len = len; // what IP carries beyond is nobody's
+	// An all-zero field says that the sender computed none, whatever the port makes of it.
+	if (udp->checksum != 0 && !ip4_l4_checksum_good(frame, header, slice_of(udp, len)))
+		return ip_drop(ip, DROP_UDP_BAD);
+	return IP_UDP;
+}
+
+void ip_port_unreachable(struct ip_stack *ip, const struct frame *frame, uint64_t now_ns)
+{
+	ip->now_ns = now_ns;
+	drop_count(ip->drops, DROP_UDP_PORT);
+	icmp_unreachable(ip, frame, ICMP_CODE_PORT);
+}
