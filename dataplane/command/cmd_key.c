@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/command/cmd_internal.h"
+
+/*
+ * Commands on keys whatever their values: deletion, existence, and the keyspace as a whole. Called by cmd_run()
+ * on a worker. Nothing here frees memory: the table retires what is deleted.
+ */
+
+static bool delete_one(struct cmd_call *call, uint64_t *deleted)
+{
+	struct table_change change = {.key = call->keys[0], .expected = TABLE_ANY};
+
+	if (table_commit_one(call->thread->tt, &change) != TABLE_OK)
+		return false;
+	*deleted = change.old != NULL;
+	return true;
+}
+
+/* All at one instant. A key that is named twice has one old item, reported with one of its changes. */
+static bool delete_many(struct cmd_call *call, uint64_t *deleted)
+{
+	struct cmd_scratch scratch;
+	struct table_change *changes = cmd__scratch(call, &scratch, call->key_count, sizeof(*changes));
+
+	if (!changes)
+		return false;
+	for (uint32_t i = 0; i < call->key_count; i++)
+		changes[i] = (struct table_change){.key = call->keys[i], .expected = TABLE_ANY};
+	bool done = table_commit(call->thread->tt, changes, call->key_count) == TABLE_OK;
+
+	*deleted = 0;
+	for (uint32_t i = 0; done && i < call->key_count; i++)
+		*deleted += changes[i].old != NULL;
+	cmd__scratch_free(&scratch);
+	if (!done)
+		cmd__no_memory(call);
+	return done;
+}
+
+void cmd_del(struct cmd_call *call)
+{
+	uint64_t deleted = 0;
+
+	if (likely(call->key_count == 1)) {
+		if (!delete_one(call, &deleted)) {
+			cmd__no_memory(call);
+			return;
+		}
+	} else if (!delete_many(call, &deleted)) {
+		return;
+	}
+	reply_integer(call->reply, (int64_t)deleted);
+}
+
+static void count_present(struct cmd_call *call,
+			  struct item *(*look)(struct cmd_call *call, const struct table_key *key))
+{
+	int64_t present = 0;
+
+	for (uint32_t i = 0; i < call->key_count; i++)
+		present += look(call, &call->keys[i]) != NULL;
+	reply_integer(call->reply, present);
+}
+
+void cmd_exists(struct cmd_call *call)
+{
+	count_present(call, cmd__peek);
+}
+
+void cmd_touch(struct cmd_call *call)
+{
+	count_present(call, cmd__find);
+}
+
+void cmd_type(struct cmd_call *call)
+{
+	if (cmd__peek(call, &call->keys[0]))
+		reply_status(call->reply, SLICE_LITERAL("string"));
+	else
+		reply_status(call->reply, SLICE_LITERAL("none"));
+}
+
+void cmd_randomkey(struct cmd_call *call)
+{
+	const struct item *item = table_random(call->thread->tt);
+
+	if (item)
+		reply_bulk(call->reply, item_key(item));
+	else
+		reply_null(call->reply);
+}
+
+void cmd_dbsize(struct cmd_call *call)
+{
+	reply_integer(call->reply, (int64_t)table_count(call->thread->table));
+}
+
+/* FLUSHALL and FLUSHDB. ASYNC and SYNC are accepted and mean the same: the flush is one instant. */
+void cmd_flush(struct cmd_call *call)
+{
+	bool mode_known = call->argc == 1 ||
+			  (call->argc == 2 && (slice_equal_nocase(call->argv[1], "sync") ||
+					       slice_equal_nocase(call->argv[1], "async")));
+
+	if (!mode_known) {
+		cmd__syntax_error(call);
+		return;
+	}
+	table_flush(call->thread->tt);
+	reply_ok(call->reply);
+}

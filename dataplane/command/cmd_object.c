@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/number.h"
+#include "dataplane/command/cmd_internal.h"
+
+/*
+ * OBJECT and MEMORY: what is known of a key beside its value. Called by cmd_run() on a worker. The look-ups leave no
+ * trace of access, or asking for the idle time would end it.
+ */
+
+#define EMBSTR_LEN_MAX  44 // bytes up to which redis keeps a string within its object
+#define INT_TEXT_MAX    20 // digits and sign of the longest integer that redis keeps as one
+#define BUCKET_SHARE    9  // bytes of a bucket's 64 that a key takes: 7 slots to a bucket
+
+void cmd_object_encoding(struct cmd_call *call)
+{
+	const struct item *item = cmd__peek(call, &call->keys[0]);
+	struct slice value;
+	int64_t number;
+
+	if (!item) {
+		reply_null(call->reply);
+		return;
+	}
+	value = item_value(item);
+	if (value.len <= INT_TEXT_MAX && number_parse_i64(value, &number))
+		reply_bulk_text(call->reply, "int");
+	else
+		reply_bulk_text(call->reply, value.len <= EMBSTR_LEN_MAX ? "embstr" : "raw");
+}
+
+void cmd_object_refcount(struct cmd_call *call)
+{
+	if (cmd__peek(call, &call->keys[0]))
+		reply_integer(call->reply, 1);
+	else
+		reply_null(call->reply);
+}
+
+void cmd_object_idletime(struct cmd_call *call)
+{
+	const struct item *item = cmd__peek(call, &call->keys[0]);
+
+	if (item)
+		reply_integer(call->reply, item_idle_s(item, call->thread->now_ms));
+	else
+		reply_null(call->reply);
+}
+
+void cmd_object_freq(struct cmd_call *call)
+{
+	if (!cmd__peek(call, &call->keys[0])) {
+		reply_null(call->reply);
+		return;
+	}
+	REPLY_ERROR(call->reply,
+		    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please "
+		    "note that when switching between policies at runtime LRU and LFU data will take "
+		    "some time to adjust.");
+}
+
+void cmd_object_help(struct cmd_call *call)
+{
+	static const char *const lines[] = {
+		"ENCODING <key>",
+		"    Return how the value of <key> is kept.",
+		"FREQ <key>",
+		"    Return the access frequency of <key>, where a policy keeps it.",
+		"IDLETIME <key>",
+		"    Return the seconds since the last access to <key>.",
+		"REFCOUNT <key>",
+		"    Return how many share the value of <key>: always 1.",
+	};
+
+	cmd__help(call, lines, ARRAY_COUNT(lines));
+}
+
+void cmd_memory_usage(struct cmd_call *call)
+{
+	for (uint32_t i = 3; i < call->argc; i += 2) {
+		int64_t samples;
+
+		// Strings have nothing to sample; the option is checked and has no effect.
+		if (!slice_equal_nocase(call->argv[i], "samples") || i + 1 == call->argc) {
+			cmd__syntax_error(call);
+			return;
+		}
+		if (!cmd__parse_i64(call, call->argv[i + 1], &samples))
+			return;
+		if (samples < 0) {
+			cmd__syntax_error(call);
+			return;
+		}
+	}
+	const struct item *item = table_peek(call->thread->tt, &call->keys[0]);
+
+	if (item)
+		reply_integer(call->reply, (int64_t)item_memory_bytes(item) + BUCKET_SHARE);
+	else
+		reply_null(call->reply);
+}
+
+void cmd_memory_help(struct cmd_call *call)
+{
+	static const char *const lines[] = {
+		"USAGE <key> [SAMPLES <count>]",
+		"    Return the bytes that <key> and its value take, their share of the index included.",
+	};
+
+	cmd__help(call, lines, ARRAY_COUNT(lines));
+}
