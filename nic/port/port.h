@@ -8,12 +8,13 @@
 #include <stdint.h>
 
 /*
- * Ethernet ports as bursts of frames. This is the only door to DPDK: nothing outside nic/port sees an
- * rte_ type. What a port lacks (checksums, gathering, several queues) is made up for behind this door, so
- * callers ask for everything and never look at capabilities.
+ * Ethernet ports as bursts of frames. This is the only door to DPDK: nothing outside nic/port sees
+ * an rte_ type. What a port lacks (checksums, gathering, several queues) is made up for behind this
+ * door, so callers ask for everything and never look at capabilities.
  *
  * Life: port_system_start() -> port_open() -> port_start() -> workers poll their queue ->
- * port_stop() -> port_close() -> port_system_stop(). All of it but the queue calls on the main thread.
+ * port_stop() -> port_close() -> port_system_stop(). All of it but the queue calls on the main
+ * thread.
  */
 
 /* What is known of the checksums of a received frame. Only UNKNOWN asks for work. */
@@ -21,7 +22,7 @@ enum frame_checksum {
 	FRAME_CHECKSUM_UNKNOWN, // nobody looked: verify in software
 	FRAME_CHECKSUM_GOOD,    // the port verified it
 	FRAME_CHECKSUM_BAD,     // the port found it wrong
-	FRAME_CHECKSUM_PARTIAL, // not filled in, but the data never left a trusted memory (virtio): accept
+	FRAME_CHECKSUM_PARTIAL, // not filled in, but the data never left trusted memory: accept
 };
 
 /* What the port is to fill in before the frame leaves. */
@@ -30,8 +31,8 @@ enum frame_checksum {
 #define FRAME_TX_UDP_CHECKSUM 0x04
 
 /*
- * One Ethernet frame in one contiguous buffer. Received: `data` may be read and written until the frame
- * is given to port_free() or port_tx(). To send: `data` has `room` bytes.
+ * One Ethernet frame in one contiguous buffer. Received: `data` may be read and written until the
+ * frame is given to port_free() or port_tx(). To send: `data` has `room` bytes.
  */
 struct frame {
 	uint8_t *data;
@@ -48,14 +49,14 @@ struct frame {
 };
 
 #define PORT_BURST_MAX   32
-#define PORT_FRAME_ROOM  2048 // bytes of a TX frame; the MTU of a port is never above this less the headers
+#define PORT_FRAME_ROOM  2048 // bytes of a TX frame; a port's MTU is at most this less the headers
 
 /* Settings of the packet system (DPDK's EAL) as a whole. */
 struct port_system_config {
 	const char *program;        // argv[0] for messages
 	char *const *eal_args;      // further EAL arguments, as after "--" on the command line
 	int eal_args_count;
-	const char *const *devices; // "net_af_packet0,iface=veth0", "0000:3b:00.0", ...: one per port
+	const char *const *devices; // "net_af_packet0,iface=veth0", "0000:3b:00.0": one per port
 	int devices_count;
 	bool huge_pages;            // false: ordinary pages (--no-huge)
 	uint32_t memory_mib;        // for packet buffers and rings
@@ -95,7 +96,9 @@ struct port_counters {
 	uint32_t buffers_total, buffers_free;
 };
 
-/* Seeded faults for tests, applied to received and sent frames alike. Rates are per 10,000 frames. */
+/*
+ * Seeded faults for tests, applied to received and sent frames alike. Rates are per 10,000 frames.
+ */
 struct port_fault_config {
 	uint64_t seed;
 	uint16_t drop, duplicate, reorder, corrupt, delay;
@@ -106,8 +109,8 @@ struct port;       // an Ethernet port
 struct port_queue; // one queue pair of it; owned by one worker
 
 /*
- * Functions that return int return 0 or a negative errno and say why in `why` (a buffer of PORT_WHY_MAX
- * bytes), in words that tell a user what to do.
+ * Functions that return int return 0 or a negative errno and say why in `why` (a buffer of
+ * PORT_WHY_MAX bytes), in words that tell a user what to do.
  */
 #define PORT_WHY_MAX 256
 
@@ -124,7 +127,10 @@ void port_info(const struct port *port, struct port_info *info);
 void port_counters(const struct port *port, struct port_counters *counters); // control thread
 bool port_link_up(const struct port *port);                                  // control thread
 
-/* Any thread that is not an EAL thread and touches queues or frames, at its start and end. 0 or -errno. */
+/*
+ * Any thread that is not an EAL thread and touches queues or frames, at its start and end. 0 or
+ * -errno.
+ */
 int port_thread_attach(void);
 void port_thread_detach(void);
 
@@ -140,8 +146,8 @@ uint16_t port_rx(struct port_queue *queue, struct frame *frames, uint16_t max, u
 		 struct drop_counters *drops);
 
 /*
- * A TX frame of PORT_FRAME_ROOM bytes, len 0. False, counted, when there is none. `port` may be shared:
- * buffers come from the calling thread's cache. Any attached thread.
+ * A TX frame of PORT_FRAME_ROOM bytes, len 0. False, counted, when there is none. `port` may be
+ * shared: buffers come from the calling thread's cache. Any attached thread.
  */
 bool port_frame_alloc(struct port *port, struct frame *frame, struct drop_counters *drops);
 
@@ -149,16 +155,25 @@ bool port_frame_alloc(struct port *port, struct frame *frame, struct drop_counte
 void port_free(struct frame *frames, uint16_t count);
 
 /*
- * Hands over all frames; what the device does not take at once waits in a bounded software queue and goes
- * first in the next call. What does not fit there is dropped and counted. count may be 0, to push the
- * software queue. Worker that owns the queue.
+ * Hands over all frames; what the device does not take at once waits in a bounded software queue
+ * and goes first in the next call. What does not fit there is dropped and counted. count may be 0,
+ * to push the software queue. Worker that owns the queue.
  */
 void port_tx(struct port_queue *queue, struct frame *frames, uint16_t count, uint64_t now_ns,
 	     struct drop_counters *drops);
 
 /*
  * The hash that decides which worker owns a flow: Toeplitz (Microsoft RSS) over source address,
- * destination address, source port, destination port as received, with a key drawn at start that is also given to
- * ports that can hash. `tuple` is 12 bytes in wire order for IPv4. Any thread.
+ * destination address, source port, destination port as received, with a key drawn at start that is
+ * also given to ports that can hash. `tuple` is 12 bytes in wire order for IPv4. Any thread.
  */
 uint32_t port_flow_hash(const uint8_t *tuple, uint32_t len);
+
+/*
+ * Which of `queues` queues (or workers) a hash belongs to. Ports that can are told to spread the
+ * same way, so that frames arrive where they belong and steering has nothing to do.
+ */
+static inline uint16_t port_hash_owner(uint32_t hash, uint16_t queues)
+{
+	return (uint16_t)((hash & 127) % queues);
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/endian.h"
+#include "tests/unit/nic/port/port_fixture.h"
+
+#include <rte_ip.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Bursts through net_ring, which gives back on each queue what was sent on it, in order. */
+
+#define RING_ROOM 1023 // frames a ring of net_ring takes
+
+static const char *const devices[] = {"net_ring0"};
+static struct port *port;
+static struct drop_counters drops;
+
+static uint16_t receive(uint16_t queue, struct frame *frames, uint16_t max)
+{
+	return port_rx(port_queue(port, queue), frames, max, 0, &drops);
+}
+
+static void send_one(uint16_t queue, struct frame frame)
+{
+	port_tx(port_queue(port, queue), &frame, 1, 0, &drops);
+}
+
+static void test_queue_round_trip_keeps_bytes_and_order(void **state)
+{
+	struct frame out[PORT_BURST_MAX], in[PORT_BURST_MAX];
+
+	for (uint16_t queue = 0; queue < 2; queue++) {
+		for (uint32_t i = 0; i < PORT_BURST_MAX; i++)
+			out[i] = fixture_frame(port, 60 + i, 0x88b5, queue * 100 + i);
+		port_tx(port_queue(port, queue), out, PORT_BURST_MAX, 0, &drops);
+	}
+	for (uint16_t queue = 0; queue < 2; queue++) {
+		assert_int_equal(receive(queue, in, PORT_BURST_MAX), PORT_BURST_MAX);
+		for (uint32_t i = 0; i < PORT_BURST_MAX; i++) {
+			assert_int_equal(in[i].len, 60 + i);
+			assert_int_equal(fixture_frame_id(&in[i]), queue * 100 + i);
+			assert_int_equal(in[i].ip_checksum, FRAME_CHECKSUM_UNKNOWN);
+			assert_int_equal(in[i].l4_checksum, FRAME_CHECKSUM_UNKNOWN);
+			assert_false(in[i].has_hash);
+			assert_true(in[i].room >= in[i].len);
+		}
+		port_free(in, PORT_BURST_MAX);
+	}
+}
+
+static void test_queue_received_frame_can_be_sent_back(void **state)
+{
+	struct frame frame;
+
+	send_one(0, fixture_frame(port, 100, 0x88b5, 42));
+	assert_int_equal(receive(0, &frame, 1), 1);
+	// As an echo does it: shorter by an encapsulation at the front.
+	memmove(frame.data + 4, frame.data, 12);
+	frame.data += 4;
+	frame.len -= 4;
+	send_one(0, frame);
+	assert_int_equal(receive(0, &frame, 1), 1);
+	assert_int_equal(frame.len, 96);
+	port_free(&frame, 1);
+}
+
+static void test_queue_fills_in_checksums(void **state)
+{
+	static const struct {
+		uint8_t protocol;
+		uint8_t flag;
+		uint32_t payload;
+	} cases[] = {
+		{IPPROTO_TCP, FRAME_TX_TCP_CHECKSUM, 0},
+		{IPPROTO_TCP, FRAME_TX_TCP_CHECKSUM, 1},
+		{IPPROTO_TCP, FRAME_TX_TCP_CHECKSUM, 1440},
+		{IPPROTO_UDP, FRAME_TX_UDP_CHECKSUM, 12},
+		{IPPROTO_UDP, FRAME_TX_UDP_CHECKSUM, 1001},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		uint32_t l4_len = 20 + cases[i].payload;
+		struct frame frame = fixture_frame(port, 14 + 20 + l4_len, 0x0800, 0);
+		uint8_t *ip = frame.data + 14;
+
+		memset(ip + 20, 0x5a, l4_len);
+		ip[0] = 0x45;
+		be16_store(ip + 2, (uint16_t)(20 + l4_len));
+		ip[9] = cases[i].protocol;
+		ip[12] = 10;
+		frame.tx_flags = FRAME_TX_IP4_CHECKSUM | cases[i].flag;
+		frame.l2_len = 14;
+		frame.l3_len = 20;
+		send_one(0, frame);
+		assert_int_equal(receive(0, &frame, 1), 1);
+		assert_int_equal(rte_raw_cksum(frame.data + 14, 20), 0xffff);
+		assert_true(fixture_l4_checksum_right(frame.data + 14, 20));
+		port_free(&frame, 1);
+	}
+}
+
+/* A chain of segments as a scattering NIC delivers it, put on the wire behind the port's back. */
+static void send_chain(const uint16_t *lens, uint32_t count)
+{
+	struct rte_mbuf *head = NULL;
+	uint8_t byte = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct rte_mbuf *seg = rte_pktmbuf_alloc(port->rx_pool);
+		uint8_t *data;
+
+		assert_non_null(seg);
+		data = (uint8_t *)rte_pktmbuf_append(seg, lens[i]);
+		assert_non_null(data);
+		for (uint32_t n = 0; n < lens[i]; n++)
+			data[n] = byte++;
+		if (!head)
+			head = seg;
+		else
+			assert_int_equal(rte_pktmbuf_chain(head, seg), 0);
+	}
+	assert_int_equal(rte_eth_tx_burst(port->id, 0, &head, 1), 1);
+}
+
+static void test_queue_chain_arrives_linear(void **state)
+{
+	static const uint16_t lens[] = {14, 1, 700, 0, 685};
+	struct frame frame;
+	uint8_t byte = 0;
+
+	send_chain(lens, ARRAY_COUNT(lens));
+	assert_int_equal(receive(0, &frame, 1), 1);
+	assert_int_equal(frame.len, 1400);
+	for (uint32_t i = 0; i < frame.len; i++)
+		assert_int_equal(frame.data[i], byte++);
+	port_free(&frame, 1);
+}
+
+static void test_queue_chain_too_long_is_dropped_and_counted(void **state)
+{
+	static const uint16_t lens[] = {1500, 549};
+	uint64_t before = fixture_drops(&drops, DROP_PORT_RX_OVERSIZE);
+	struct frame frame;
+
+	send_chain(lens, ARRAY_COUNT(lens));
+	assert_int_equal(receive(0, &frame, 1), 0);
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_RX_OVERSIZE), before + 1);
+}
+
+static void test_queue_frame_beyond_mtu_is_refused(void **state)
+{
+	uint64_t before = fixture_drops(&drops, DROP_PORT_TX_REFUSED);
+	struct frame frame;
+
+	send_one(0, fixture_frame(port, 1500 + 18, 0x88b5, 1));
+	send_one(0, fixture_frame(port, 1500 + 19, 0x88b5, 2));
+	assert_int_equal(receive(0, &frame, 1), 1);
+	assert_int_equal(fixture_frame_id(&frame), 1);
+	port_free(&frame, 1);
+	assert_int_equal(receive(0, &frame, 1), 0);
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_TX_REFUSED), before + 1);
+}
+
+/*
+ * Receives everything there is, pushing what waits in software, and checks that ids go up by one.
+ */
+static uint32_t drain_in_order(void)
+{
+	struct frame in[PORT_BURST_MAX];
+	uint32_t seen = 0;
+	uint16_t n;
+
+	while ((n = receive(0, in, PORT_BURST_MAX)) > 0) {
+		for (uint16_t i = 0; i < n; i++)
+			assert_int_equal(fixture_frame_id(&in[i]), seen++);
+		port_free(in, n);
+		port_tx(port_queue(port, 0), NULL, 0, 0, &drops);
+	}
+	return seen;
+}
+
+static void test_queue_full_device_waits_in_order_then_drops_counted(void **state)
+{
+	const uint32_t room = RING_ROOM + PORT_TX_BACKLOG;
+	uint64_t before = fixture_drops(&drops, DROP_PORT_TX_FULL);
+
+	for (uint32_t i = 0; i < room; i++)
+		send_one(0, fixture_frame(port, 60, 0x88b5, i));
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_TX_FULL), before);
+	for (uint32_t i = 0; i < 10; i++)
+		send_one(0, fixture_frame(port, 60, 0x88b5, room + i));
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_TX_FULL), before + 10);
+	assert_int_equal(drain_in_order(), room);
+}
+
+static void test_queue_no_buffer_is_counted(void **state)
+{
+	struct frame *frames = calloc(port->tx_pool->size + 1, sizeof(*frames));
+	uint64_t before = fixture_drops(&drops, DROP_PORT_NO_BUFFER);
+	uint32_t n = 0;
+
+	while (port_frame_alloc(port, &frames[n], &drops))
+		assert_in_range(++n, 1, port->tx_pool->size);
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_NO_BUFFER), before + 1);
+	for (uint32_t i = 0; i < n; i += PORT_BURST_MAX * 3)
+		port_free(frames + i,
+			  (uint16_t)(n - i < PORT_BURST_MAX * 3 ? n - i : PORT_BURST_MAX * 3));
+	free(frames);
+}
+
+static int boot(void **state)
+{
+	fixture_boot(devices, 1);
+	port = fixture_port(0, 2);
+	return 0;
+}
+
+static int no_buffer_is_missing(void **state)
+{
+	assert_int_equal(fixture_buffers_out(port), 0);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	port_close(port);
+	port_system_stop();
+	return 0;
+}
+
+#define TEST(f) cmocka_unit_test_teardown(f, no_buffer_is_missing)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_queue_round_trip_keeps_bytes_and_order),
+		TEST(test_queue_received_frame_can_be_sent_back),
+		TEST(test_queue_fills_in_checksums),
+		TEST(test_queue_chain_arrives_linear),
+		TEST(test_queue_chain_too_long_is_dropped_and_counted),
+		TEST(test_queue_frame_beyond_mtu_is_refused),
+		TEST(test_queue_full_device_waits_in_order_then_drops_counted),
+		TEST(test_queue_no_buffer_is_counted),
+	};
+
+	return cmocka_run_group_tests(tests, boot, stop);
+}
