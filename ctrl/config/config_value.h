@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "ctrl/config/config_table.h"
+
+/* One directive's value from text to its field and back; inside ctrl/config only. */
+
+/* False, *config untouched, with a reason in `why` (CONFIG_WHY_MAX bytes). The reasons are redis' words. */
+MUST_USE bool config_value_parse(const struct config_directive *directive, const char *text,
+				 struct config *config, char *why);
+
+/* The value as CONFIG GET shows it. */
+void config_value_format(const struct config_directive *directive, const struct config *config,
+			 char text[CONFIG_VALUE_MAX]);
+
+/* Checks that config.def names. */
+bool config_check_any(const char *value, char *why);
+bool config_check_ip4(const char *value, char *why);
+bool config_check_ip4_or_empty(const char *value, char *why);
+bool config_check_cidr(const char *value, char *why);
+bool config_check_cores(const char *value, char *why);
