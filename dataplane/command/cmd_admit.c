@@ -87,13 +87,16 @@ bool cmd_admit(struct cmd_thread *thread, struct client *client, const struct cm
 void cmd_run(struct cmd_call *call)
 {
 	struct cmd_thread *thread = call->thread;
-	struct cmd_stat *stat = &thread->stats[call->cmd->id];
 	uint32_t errors_before = call->reply->errors;
 
 	call->client->commands++;
 	call->cmd->run(call);
-	counter_add(&stat->calls, 1);
 	counter_add(&thread->counters->commands, 1);
+	if (unlikely(call->cmd->id == CMD_UNLISTED))
+		return;
+	struct cmd_stat *stat = &thread->stats[call->cmd->id];
+
+	counter_add(&stat->calls, 1);
 	if (unlikely(call->reply->errors != errors_before)) {
 		counter_add(&stat->failed, 1);
 		counter_add(&thread->counters->error_replies, call->reply->errors - errors_before);

@@ -42,6 +42,8 @@ enum cmd_flag {
 struct cmd;
 struct cmd_call;
 
+#define CMD_UNLISTED UINT32_MAX // id of a row outside the registry, a protocol's own: not counted per command
+
 /* A registry row. Built from command.def; static and constant. */
 struct cmd {
 	const char *name;  // lower case; a subcommand is "container|name"
