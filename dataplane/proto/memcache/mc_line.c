@@ -12,7 +12,8 @@
  * (proto_text.c), and the differential test holds us to it.
  */
 
-#define WORDS_MAX 8 // one more than the longest command has (cas ... noreply)
+#define BLANKS_MAX 100 // before a line that lists keys and is long, as memcached
+#define WORDS_MAX  8   // one more than the longest command has (cas ... noreply)
 
 /* A line cut at its blanks. `count` stops at WORDS_MAX; no command that counts its words has as many. */
 struct words {
@@ -190,18 +191,26 @@ static const struct verb verbs[] = {
 	{SLICE_LITERAL("shutdown"), parse_shutdown, 1, 0, MC_REPLY},
 };
 
+/* get gets gat gats, and bget, an old name of get. */
+static bool is_read(struct slice name)
+{
+	if (name.len == 3)
+		return memcmp(name.ptr, "get", 3) == 0 || memcmp(name.ptr, "gat", 3) == 0;
+	return name.len == 4 &&
+	       (memcmp(name.ptr, "gets", 4) == 0 || memcmp(name.ptr, "gats", 4) == 0 ||
+		memcmp(name.ptr, "bget", 4) == 0);
+}
+
 /*
  * get gets KEY..., gat gats EXPTIME KEY...: the only commands without a bound on their words. One key too
  * long refuses the whole line. True when the line is one of them.
  */
 static bool parse_read(struct slice name, struct slice rest, struct mc_line *out)
 {
-	bool touches = name.len >= 3 && name.ptr[0] == 'g' && name.ptr[1] == 'a';
-
-	if (!slice_equal(name, SLICE_LITERAL("get")) && !slice_equal(name, SLICE_LITERAL("gets")) &&
-	    !slice_equal(name, SLICE_LITERAL("gat")) && !slice_equal(name, SLICE_LITERAL("gats")) &&
-	    !slice_equal(name, SLICE_LITERAL("bget")))
+	if (!is_read(name))
 		return false;
+	bool touches = name.ptr[1] == 'a';
+
 	out->op = touches ? MC_GAT : MC_GET;
 	out->want_cas = name.len == 4 && name.ptr[3] == 's';
 	out->keys = rest;
@@ -288,12 +297,12 @@ void mc_line_parse(struct slice line, struct mc_line *out)
 
 bool mc_line_may_grow(struct slice start)
 {
-	// memcached skips up to 100 blanks here, and no more.
 	size_t blanks = 0;
 
 	while (blanks < start.len && start.ptr[blanks] == ' ')
 		blanks++;
 	start = slice_of(start.ptr + blanks, start.len - blanks);
-	return blanks <= 100 && ((start.len >= 4 && memcmp(start.ptr, "get ", 4) == 0) ||
-				 (start.len >= 5 && memcmp(start.ptr, "gets ", 5) == 0));
+	struct slice name = mc_token(&start);
+
+	return blanks <= BLANKS_MAX && start.len > 0 && is_read(name);
 }

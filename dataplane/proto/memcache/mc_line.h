@@ -26,7 +26,9 @@ struct mc_line {
 	uint8_t mode;       // enum kv_mode, of MC_STORE
 	bool noreply;       // say nothing, not even an error
 	bool want_cas;      // gets, gats
-	bool malformed;     // of MC_REPLY: the line broke the protocol
+	bool malformed;     // of MC_REPLY and MC_QUIT: the line broke the protocol
+	bool too_large;     // of MC_STORE: refused, its data block is being dropped
+	bool closes;        // of MC_REPLY: the last answer of this connection
 	uint32_t flags;
 	int32_t exptime;    // as sent; of MC_FLUSH_ALL the delay
 	uint32_t value_len; // bytes, without the line end behind it

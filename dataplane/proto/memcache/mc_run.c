@@ -217,12 +217,13 @@ static void run_store(const struct mc_call *c)
 	const struct request *r = c->request;
 	const struct mc_line *line = c->line;
 	uint64_t item_max_bytes = c->host->limits->mc_item_max_bytes;
-	uint64_t value_max = mc__value_max(item_max_bytes, line->keys.len, line->flags);
 
-	if (line->value_len > value_max) {
-		// The parser has had the data block swallowed.
+	if (line->too_large || r->refused) {
 		drop_stale(c);
-		ANSWER(c, "SERVER_ERROR object too large for cache");
+		if (line->too_large)
+			ANSWER(c, "SERVER_ERROR object too large for cache");
+		else
+			ANSWER(c, "SERVER_ERROR out of memory storing object");
 		return;
 	}
 	counter_add(&c->counters->mc_cmd_set, 1);
@@ -297,32 +298,41 @@ static void run_flush_all(const struct mc_call *c)
 	ANSWER(c, "OK");
 }
 
-/* Where nothing forwards (a test, the control thread), the figures are those this thread knows. */
+/* Needs figures of all threads, so it goes to the control thread where the host can forward. */
 static void run_stats(const struct mc_call *c)
 {
+	struct session *session = c->request->session;
+	const struct session_host_ops *ops = c->host->ops;
 	struct reply reply = {.out = c->out};
 	struct cmd_call call = {
 		.thread = c->host->cmd,
-		.client = &c->request->session->client,
+		.client = &session->client,
 		.cmd = &mc_stats_command,
 		.argc = c->request->argc,
 		.argv = c->request->argv,
 		.reply = &reply,
 	};
 
-	mc_stats_command.run(&call);
+	if (!ops->forward || !(mc_stats_command.flags & c->host->forward_flags)) {
+		mc_stats_command.run(&call);
+	} else if (ops->forward(session, c->request)) {
+		session->blocked = true;
+		session->forwarded = true;
+	} else {
+		ANSWER(c, "SERVER_ERROR too many requests for the control thread");
+	}
 }
 
 static void run_reply(const struct mc_call *c)
 {
-	if (c->line->malformed)
-		counter_add(&c->counters->mc_protocol_errors, 1);
 	answer(c, c->line->text);
+	if (c->line->closes)
+		c->request->session->closing = true;
 }
 
 static void run_quit(const struct mc_call *c)
 {
-	c->request->session->client.close_after = true;
+	c->request->session->closing = true;
 }
 
 static void (*const runs[])(const struct mc_call *c) = {
@@ -346,7 +356,11 @@ void mc__run(struct session_host *host, struct request *request)
 
 	kv_flush_tick(call.tt, call.now_ms);
 	counter_add(&call.counters->commands, 1);
+	if (unlikely(call.line->malformed))
+		counter_add(&call.counters->mc_protocol_errors, 1);
 	request->session->client.commands++;
 	request->session->client.active_ms = call.now_ms;
 	runs[call.line->op](&call);
+	if (unlikely(call.out->failed || request->session->client.killed))
+		request->session->closing = true;
 }

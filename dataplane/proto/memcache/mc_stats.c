@@ -256,5 +256,5 @@ const struct cmd mc_stats_command = {
 	.flags = CMD_CONTROL | CMD_LOADING | CMD_STALE,
 	.group = "memcached",
 	.summary = "Returns the figures of the process under memcached's names.",
-	.id = UINT32_MAX, // not in the registry: it has no statistics of its own
+	.id = CMD_UNLISTED,
 };

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/proto/memcache/mc.h"
+
+#include "base/compiler.h"
+#include "dataplane/command/kv.h"
+#include "dataplane/proto/batch.h"
+#include "dataplane/proto/landing.h"
+#include "dataplane/proto/memcache/mc_internal.h"
+#include "dataplane/proto/memcache/mc_stats.h"
+
+/*
+ * The text protocol's way into the session engine: finds the end of a line, has it decoded (mc_line.c), waits for the
+ * data block of a storage command, and lays keys and block out for the batch; mc_run.c executes it afterwards. Called by
+ * session_feed() with the unparsed bytes of one session. doc/protocol.txt of memcached, behaviour of 1.6.18.
+ *
+ * A block of SESSION_LANDING_MIN bytes or more is received into a blob of its own; one that exceeds
+ * memcached-max-item-size is refused at once and dropped as it comes.
+ */
+
+#define MC_KEYS_LINE_MAX (8u << 20) // bytes of a line that lists keys to be read
+#define STATS_WORDS_MAX  4
+
+static const struct mc_line line_quit = {.op = MC_QUIT, .malformed = true};
+static const struct mc_line line_no_memory = {
+	.op = MC_REPLY,
+	.text = SLICE_LITERAL("SERVER_ERROR out of memory reading request"),
+	.closes = true,
+};
+
+/* Ends the connection, for a client that cannot be followed any more. */
+static enum parse_status give_up(struct request *r, const struct mc_line *why)
+{
+	r->detail = (void *)(uintptr_t)why;
+	return PARSE_BAD;
+}
+
+/* Keeps the place up to which there is no line end, so that a long line is not searched over and over. */
+static enum parse_status line_incomplete(struct session *s, struct slice bytes, struct request *r)
+{
+	if (likely(bytes.len <= MC_LINE_MAX))
+		return PARSE_MORE;
+	if (bytes.len > MC_KEYS_LINE_MAX || !mc_line_may_grow(bytes))
+		return give_up(r, &line_quit);
+	struct parse_state *state = landing_state(s);
+
+	if (!state)
+		return give_up(r, &line_no_memory);
+	state->scanned = bytes.len;
+	return PARSE_MORE;
+}
+
+static bool lay_out_keys(struct batch *batch, struct request *r, const struct mc_line *line)
+{
+	struct slice rest = line->keys;
+
+	r->key_count = line->key_count;
+	if (line->key_count == 0)
+		return true;
+	r->keys = batch_alloc(batch, line->key_count * sizeof(*r->keys));
+	if (!r->keys)
+		return false;
+	for (uint32_t i = 0; i < line->key_count; i++)
+		r->keys[i].bytes = mc_token(&rest);
+	return true;
+}
+
+/* stats [SUB ...]: runs on the control thread, which is handed words. */
+static bool lay_out_words(struct batch *batch, struct request *r, const struct mc_line *line)
+{
+	struct slice rest = line->keys;
+	struct slice *words = batch_alloc(batch, STATS_WORDS_MAX * sizeof(*words));
+
+	if (!words)
+		return false;
+	while (r->argc < STATS_WORDS_MAX) {
+		words[r->argc] = mc_token(&rest);
+		if (words[r->argc].len == 0)
+			break;
+		r->argc++;
+	}
+	r->argv = words;
+	r->cmd = &mc_stats_command;
+	r->alone = true; // it may block the session
+	return true;
+}
+
+/*
+ * The data block of a storage command, which starts at `at`. It becomes the only argument, from the bytes themselves
+ * or from the blob that it was landed in. A block without a line end behind it is an error that
+ * eats as many bytes as a good one would have.
+ */
+static enum parse_status take_block(struct session *s, struct slice bytes, size_t at,
+				    struct request *r, struct mc_line *line, size_t *consumed)
+{
+	const struct landing *landed = landing_find(s, at);
+	size_t in_bytes = landed ? 0 : line->value_len;
+
+	if (bytes.len - at < in_bytes + 2) {
+		if (bytes.len - at < in_bytes)
+			landing_want(s, at, line->value_len);
+		return PARSE_MORE;
+	}
+	*consumed = at + in_bytes + 2;
+	if (memcmp(bytes.ptr + at + in_bytes, "\r\n", 2) != 0) {
+		line->op = MC_REPLY;
+		line->malformed = true;
+		line->text = SLICE_LITERAL("CLIENT_ERROR bad data chunk");
+		r->key_count = 0;
+		return PARSE_OK;
+	}
+	struct slice *block = batch_alloc(s->host->batch, sizeof(*block));
+	struct blob **blob = landed ? batch_alloc(s->host->batch, sizeof(struct blob *)) : NULL;
+
+	if (!block || (landed && !blob))
+		return give_up(r, &line_no_memory);
+	*block = slice_of(bytes.ptr + at, in_bytes);
+	if (landed && landed->blob) {
+		*blob = blob_ref(landed->blob);
+		*block = slice_of(landed->blob->bytes, landed->blob->len);
+		r->blobs = blob;
+	}
+	r->refused = landed && !landed->blob;
+	r->argv = block;
+	r->argc = 1;
+	return PARSE_OK;
+}
+
+/* What has to follow the line, and where its keys go. */
+static enum parse_status complete(struct session *s, struct slice bytes, size_t at,
+				  struct request *r, struct mc_line *line, size_t *consumed)
+{
+	struct batch *batch = s->host->batch;
+
+	*consumed = at;
+	if (line->op == MC_STATS)
+		return lay_out_words(batch, r, line) ? PARSE_OK : give_up(r, &line_no_memory);
+	if (line->op == MC_QUIT)
+		r->alone = true; // nothing behind it is to be looked at
+	if (!lay_out_keys(batch, r, line))
+		return give_up(r, &line_no_memory);
+	if (line->op != MC_STORE)
+		return PARSE_OK;
+	if (line->value_len >
+	    mc__value_max(s->host->limits->mc_item_max_bytes, line->keys.len, line->flags)) {
+		line->too_large = true;
+		s->skip_bytes = (uint64_t)line->value_len + 2;
+		return PARSE_OK;
+	}
+	return take_block(s, bytes, at, r, line, consumed);
+}
+
+static enum parse_status text_parse(struct session *s, struct slice bytes, struct request *r,
+				    size_t *consumed)
+{
+	if (unlikely(s->skip_bytes > 0)) {
+		*consumed = bytes.len < s->skip_bytes ? bytes.len : (size_t)s->skip_bytes;
+		s->skip_bytes -= *consumed;
+		return PARSE_OK;
+	}
+	size_t from = s->partial && s->partial->scanned < bytes.len ? s->partial->scanned : 0;
+	const uint8_t *end = memchr(bytes.ptr + from, '\n', bytes.len - from);
+
+	if (!end)
+		return line_incomplete(s, bytes, r);
+	struct slice text = slice_of(bytes.ptr, (size_t)(end - bytes.ptr));
+	size_t at = text.len + 1;
+
+	if (unlikely(text.len > MC_LINE_MAX) &&
+	    (text.len > MC_KEYS_LINE_MAX || !mc_line_may_grow(text)))
+		return give_up(r, &line_quit);
+	if (text.len > 1 && text.ptr[text.len - 1] == '\r')
+		text.len--;
+	struct mc_line *line = batch_alloc(s->host->batch, sizeof(*line));
+
+	if (!line)
+		return give_up(r, &line_no_memory);
+	mc_line_parse(text, line);
+	r->detail = line;
+	return complete(s, bytes, at, r, line, consumed);
+}
+
+/* The binary protocol is not spoken: its first byte ends the connection. */
+static enum parse_status binary_parse(struct session *s, struct slice bytes, struct request *r,
+				      size_t *consumed)
+{
+	return give_up(r, &line_quit);
+}
+
+static const struct proto text = {.name = "memcache", .parse = text_parse, .run = mc__run};
+static const struct proto binary = {.name = "memcache-binary", .parse = binary_parse, .run = mc__run};
+
+#define BINARY_MAGIC 0x80
+
+const struct proto *mc_detect(uint8_t first_byte)
+{
+	return first_byte == BINARY_MAGIC ? &binary : &text;
+}
