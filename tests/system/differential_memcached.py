@@ -1,0 +1,413 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The memcached text protocol, byte for byte against memcached 1.6.18.
+
+Sends the same seeded random requests, valid and broken, cut anywhere, to a memcached that it starts
+itself and to ours, and compares the replies. Prints the seed; --seed replays. Exit 0, 1, or 77 when
+there is no memcached or no server of ours to start.
+
+Known and intended differences, which the generator steers around or the comparison levels out:
+  - cas uniques are compared by order of appearance, not by value;
+  - touch and gat renew the cas unique here (an expiry is part of the versioned item): the keys that
+    they are tried on, t0..t7, have their uniques blanked out;
+  - an overlong key in get makes memcached drop replies that it still owes from the same burst; here
+    they are sent. Such a line is sent alone;
+  - memcached looks for a minus sign beyond the end of a counter of 2^63 or more, in whatever its
+    memory held before: such counters appear only at the start, in fresh memory;
+  - memcached pads a counter that got shorter only while nobody holds it, so a pipelined get before a
+    decr, or one of its maintenance threads, changes the value's length there. Counters are changed and
+    read in turn, and those threads are turned off;
+  - the meta and binary protocols, watch, slabs, lru, lru_crawler and cache_memlimit are not ours yet;
+  - the figures of stats, but not their names.
+"""
+import argparse
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+END = b"mn\r\n"          # answered MN, which no value contains
+END_REPLY = b"MN\r\n"
+TIMEOUT_S = 10.0
+BLOCK_ERROR_MAX = 40     # bytes by which a data block may be too long or too short
+
+PLAIN = [b"k%d" % i for i in range(12)]
+TOUCHED = [b"t%d" % i for i in range(8)]
+COUNTERS = [b"n%d" % i for i in range(6)]
+LARGE = [b"L%d" % i for i in range(2)]
+LONG = b"y" * 250
+OVERLONG = b"z" * 251
+ODD_KEYS = [LONG, b"a\tb", b"\xff\xfe", b"caf\xc3\xa9", b"get", b"noreply", b"0"]
+EXPTIMES = [b"0", b"0", b"0", b"1000", b"2592000", b"-1", b"2592001", b"4000000000", b"2147483647"]
+BAD_NUMBERS = [b"abc", b"-1", b"1x", b"4294967296", b"4294967297", b"99999999999999999999", b"+1",
+               b"-0", b"1\tx", b"0x10", b"\t1", b"--1", b"18446744073709551616", b"", b"2147483648"]
+ODD_EXPTIMES = [b"abc", b"1x", b"99999999999999999999", b"-0", b"--1", b"0x10", b"", b"4294967296",
+                b"4294968296", b"+1000", b"1000\tx", b"\t1000", b"2147483648", b"-99999999999"]
+BAD_DELTAS = [b"abc", b"-1", b"1x", b"99999999999999999999", b"+1", b"1\tx", b"--1", b"4294967296"]
+DELTAS = [b"0", b"1", b"1", b"7", b"99", b"1000000", b"99999999999"]
+NUMBERS = [b"0", b"9", b"10", b"100", b"99999", b"5 foo", b" 5", b"+7", b"", b"x", b"007", b"1\r\n2",
+           b"18446744073709551616", b"3\0y", b"1.5", b"999999999999999999"]
+WRAPS = [b"set w1 5 0 20\r\n18446744073709551615\r\nincr w1 1\r\n", b"get w1\r\n",
+         b"incr w1 18446744073709551615\r\nincr w1 18446744073709551615\r\n", b"get w1\r\n",
+         b"decr w1 9223372036854775808\r\ndecr w1 9223372036854775808\r\n", b"get w1\r\n",
+         b"set w2 0 0 2\r\n-1\r\nincr w2 1\r\ndecr w2 1\r\n",
+         b"set w3 0 0 4\r\n1000\r\ndecr w3 999\r\n", b"get w3\r\nincr w3 10000\r\n", b"get w3\r\n"]
+STALE = b"18446744073709551000"  # nobody's unique
+MODES = [b"set", b"set", b"set", b"add", b"replace", b"append", b"prepend"]
+NOISE = [b"\r\n", b"\n", b"a\r\n", b"get\r\n", b"gets\r\n", b"gat\r\n", b"gat 5\r\n", b"gat x k1\r\n",
+         b"set\r\n", b"set k1 0 0\r\n", b"set k1 0 0 1 2 3\r\n", b"GET k1\r\n", b"foo bar\r\n",
+         b"delete\r\n", b"delete k1 1\r\n", b"delete k1 0 1\r\n", b"delete k1 1 noreply\r\n",
+         b"delete k1 a b c\r\n", b"incr n1\r\n", b"incr n1 1 2 3\r\n", b"touch t1\r\n",
+         b"touch t1 x\r\n", b"touch t1 noreply\r\n", b"verbosity\r\n", b"verbosity 1\r\n",
+         b"verbosity x\r\n", b"verbosity noreply\r\n", b"verbosity 1 noreply\r\n", b"verbosity 1 2 3\r\n",
+         b"version\r\n", b"version x\r\n", b"flush_all x\r\n", b"flush_all 1 2 3\r\n",
+         b"flush_all noreply noreply\r\n", b"shutdown\r\n", b"mz\r\n", b"gxx\r\n",
+         b"bget k1\r\n", b"bget\r\n", b"cas k1 0 0 1\r\n", b"cas k1 0 0 1 x\r\n", b"extstore\r\n",
+         b"stats nonsense\r\n", b"stats reset\r\n", b"stats detail\r\n", b"stats detail x\r\n",
+         b"stats detail off\r\n", b"stats sizes\r\n", b"stats noreply\r\n", b"  get   k1  k2 \r\n",
+         b"get k1\0k2 k3\r\n", b"get k1\n", b"\0get k1\r\n", b"misbehave\r\n", b"get k1\rk2\r\n",
+         b"get" + b" k1" * 40 + b"\r\n", b"gets" + b" k3 k4" * 25 + b"\r\n", b"x" * 1500 + b"\r\n"]
+CLOSING = [b"quit\r\n", b"quit now\r\n", b"GET / HTTP/1.1\r\n", b"foo HTTP/1.0\r\n", b"x" * 2100]
+
+
+class Closed(Exception):
+    pass
+
+
+class Server:
+    """One side of the comparison: an address, the connection, and what is remembered of its uniques."""
+
+    def __init__(self, name, host, port):
+        self.name, self.address = name, (host, port)
+        self.order = {}   # unique -> how many were seen before it
+        self.unique = {}  # key -> last seen unique
+        self.connect()
+
+    def connect(self):
+        self.sock = socket.create_connection(self.address, TIMEOUT_S)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def exchange(self, data, cuts, closes=False):
+        """Sends data cut at the given fractions; returns the replies up to the end mark, or up to the close."""
+        places = sorted({int(len(data) * c) for c in cuts} | {len(data)})
+        at = 0
+        reply = b""
+        try:
+            for place in places:
+                if place > at:
+                    self.sock.sendall(data[at:place])
+                    at = place
+                    if len(places) > 1 and len(data) < 4096:
+                        time.sleep(0.0002)  # or the kernel joins what was cut
+        except OSError:
+            if not closes:
+                raise Closed("%s closed while it was sent to" % self.name)
+        while closes or not (reply.endswith(END_REPLY)
+                             and (len(reply) == len(END_REPLY) or reply[-5:-4] == b"\n")):
+            try:
+                part = self.sock.recv(1 << 20)
+            except ConnectionResetError:
+                part = b""
+            except socket.timeout:
+                raise Closed("%s: no end of the replies after %r" % (self.name, reply[-300:]))
+            if not part:
+                if closes:
+                    return reply
+                raise Closed("%s closed after %r" % (self.name, reply[-300:]))
+            reply += part
+        return reply[:-len(END_REPLY)]
+
+    def level(self, reply):
+        """Replaces uniques by their order of appearance, and remembers them by key."""
+        def one(match):
+            key, unique = match.group(2), match.group(4)
+            if key[:1] == b"t":
+                return match.group(1) + b" *\r\n"
+            self.unique[key] = unique
+            return match.group(1) + b" #%d\r\n" % self.order.setdefault(unique, len(self.order))
+        return re.sub(rb"(VALUE (\S+) (\d+ \d+)) (\d+)\r\n", one, reply)
+
+
+class Generator:
+    def __init__(self, rng):
+        self.rng = rng
+
+    def noreply(self):
+        return b" noreply" if self.rng.random() < 0.15 else b""
+
+    def value(self):
+        r = self.rng
+        size = r.choice([0, 1, 2, 3, 10, 10, 50, 100, 450, 600, 4095, 4096, 4097, 40000])
+        return bytes(r.choice(b"abcdefgh 0123\r\n\0\xff") for _ in range(min(size, 200))) * \
+            (1 if size <= 200 else size // 200)
+
+    def key(self):
+        r = self.rng
+        return r.choice(ODD_KEYS) if r.random() < 0.04 else r.choice(PLAIN)
+
+    def store(self, key=None, value=None):
+        r = self.rng
+        value = self.value() if value is None else value
+        flags = r.choice([b"0", b"0", b"1", b"4294967295", b"77"])
+        exptime = r.choice(EXPTIMES)
+        size = b"%d" % len(value)
+        if r.random() < 0.05:  # a line that is refused: its data block is read as commands
+            bad = r.choice(BAD_NUMBERS)
+            flags, exptime, size = r.choice([(bad, exptime, size), (flags, r.choice(ODD_EXPTIMES), size),
+                                             (flags, exptime, r.choice([b"abc", b"-1", b"-5", b""]))])
+        elif r.random() < 0.04:  # a length that is wrong
+            off = r.randint(-BLOCK_ERROR_MAX, BLOCK_ERROR_MAX)
+            size = b"%d" % max(0, len(value) + off)
+        key = key or (OVERLONG if r.random() < 0.01 else self.key())
+        return b"%s %s %s %s %s%s\r\n%s\r\n" % (r.choice(MODES), key, flags, exptime, size,
+                                               self.noreply(), value)
+
+    def cas(self):
+        """A request with a hole for the unique, which differs from server to server."""
+        value = self.value()
+        key = self.key()
+        stale = self.rng.random() < 0.2
+
+        def build(server):
+            unique = STALE if stale else server.unique.get(key, STALE)
+            unique = unique.rjust(20, b"0")  # the same length for both, should a short block before eat it
+            return b"cas %s 3 0 %d %s%s\r\n%s\r\n" % (key, len(value), unique, noreply, value)
+        noreply = self.noreply()
+        return build
+
+    def read(self):
+        r = self.rng
+        keys = [r.choice(PLAIN + COUNTERS + TOUCHED) for _ in range(r.choice([1, 1, 1, 2, 5, 30]))]
+        return b"%s %s\r\n" % (r.choice([b"get", b"get", b"gets"]), b" ".join(keys))
+
+    def touch(self):
+        r = self.rng
+        keys = [r.choice(TOUCHED) for _ in range(r.choice([1, 1, 3]))]
+        if r.random() < 0.5:
+            return b"touch %s %s%s\r\n" % (keys[0], r.choice(EXPTIMES + ODD_EXPTIMES), self.noreply())
+        return b"%s %s %s\r\n" % (r.choice([b"gat", b"gats"]), r.choice(EXPTIMES), b" ".join(keys))
+
+    def delete(self):
+        r = self.rng
+        return b"delete %s%s%s\r\n" % (r.choice(PLAIN + COUNTERS + TOUCHED),
+                                      r.choice([b"", b"", b" 0"]), self.noreply())
+
+    def arith(self):
+        r = self.rng
+        if r.random() < 0.3:
+            value = r.choice(NUMBERS)
+            return b"set %s %d 0 %d\r\n%s\r\n" % (r.choice(COUNTERS), r.choice([0, 5]), len(value), value)
+        delta = r.choice(BAD_DELTAS) if r.random() < 0.1 else r.choice(DELTAS)
+        return b"%s %s %s%s\r\n" % (r.choice([b"incr", b"decr"]), r.choice(COUNTERS), delta, self.noreply())
+
+    def mixed(self):
+        r = self.rng
+        pick = r.random()
+        if pick < 0.40:
+            return self.store()
+        if pick < 0.48:
+            return self.store(key=r.choice(TOUCHED))
+        if pick < 0.66:
+            return self.read()
+        if pick < 0.74:
+            return self.cas()
+        if pick < 0.82:
+            return self.touch()
+        if pick < 0.89:
+            return self.delete()
+        if pick < 0.90:
+            return r.choice([b"flush_all\r\n", b"flush_all 0\r\n", b"flush_all noreply\r\n",
+                             b"flush_all -5\r\n"])
+        return r.choice(NOISE)
+
+    def large(self):
+        """Around memcached's item limit, where header, key and flags count too."""
+        r = self.rng
+        size = 1048576 - r.choice([1, 50, 58, 59, 60, 61, 62, 63, 64, 65, 70, 600000]) - r.randint(0, 2)
+        line = b"%s %s %d 0 %d%s\r\n" % (r.choice([b"set", b"set", b"append"]), r.choice(LARGE),
+                                        r.choice([0, 0, 1]), size, self.noreply())
+        return [line + b"v" * size + r.choice([b"\r\n", b"\r\n", b"\r\n", b"xx"]),
+                b"get %s\r\n" % r.choice(LARGE)]
+
+    def burst(self):
+        """A list of requests that are sent together."""
+        r = self.rng
+        pick = r.random()
+        count = r.choice([1, 1, 2, 5, 20])
+        if pick < 0.14:
+            return [self.arith() for _ in range(count)]
+        if pick < 0.16:
+            return self.large()
+        if pick < 0.17:
+            return [b"get %s%s\r\n" % (b"k1 " * r.randint(0, 30), OVERLONG)]
+        return [self.mixed() for _ in range(count)]
+
+
+def free_port():
+    for port in range(17310, 17400):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise SystemExit("no free port in 17310..17399")
+
+
+def wait_for(port, process):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.05)
+    raise SystemExit("%s does not answer on port %d" % (process.args[0], port))
+
+
+def show(requests, theirs, ours):
+    at = next((i for i, (a, b) in enumerate(zip(theirs, ours)) if a != b), min(len(theirs), len(ours)))
+    print("requests: %r" % b"".join(requests)[:1500])
+    print("memcached: ...%r" % theirs[max(0, at - 120):at + 200])
+    print("ours:      ...%r" % ours[max(0, at - 120):at + 200])
+
+
+def compare(pair, requests, cuts, closes=False):
+    """Sends one burst to both; True when the replies agree."""
+    replies, sent = [], []
+    for server in pair:
+        # What a short data block has eaten, the empty lines make up for; each is an ERROR.
+        data = b"".join(q(server) if callable(q) else q for q in requests)
+        filler = b"" if closes else b"\r\n" * (BLOCK_ERROR_MAX // 2 + 2) + END
+        sent.append(data)
+        replies.append(server.exchange(data + filler, cuts, closes))
+    levelled = [server.level(reply) for server, reply in zip(pair, replies)]
+    if levelled[0] == levelled[1]:
+        return True
+    show([sent[1]], levelled[0], levelled[1])
+    return False
+
+
+def run_random(pair, rng, seconds, bursts_max):
+    gen = Generator(rng)
+    deadline = time.monotonic() + seconds
+    bursts = requests = 0
+    while time.monotonic() < deadline and bursts < bursts_max:
+        burst = gen.burst()
+        cuts = [rng.random() for _ in range(rng.choice([0, 0, 1, 2, 8]))]
+        bursts += 1
+        requests += len(burst)
+        if not compare(pair, burst, cuts):
+            print("difference in burst %d" % bursts)
+            return None
+        if rng.random() < 0.01:
+            if not compare(pair, [rng.choice(CLOSING)], [], closes=True):
+                print("difference in how a connection is closed")
+                return None
+            for server in pair:
+                server.sock.close()
+                server.connect()
+    return bursts, requests
+
+
+def run_timed(pair):
+    """Expiry and the delayed flush, in real time; memcached's clock has steps of a second."""
+    steps = [
+        ([b"set e1 0 1 1\r\nx\r\nset e2 0 60 1\r\ny\r\ntouch e2 1\r\nset e3 0 0 1\r\nz\r\n",
+          b"gat 1 e3\r\n"], 2.2),
+        ([b"get e1 e2 e3\r\nset f1 0 0 1\r\nx\r\nflush_all 2\r\nget f1\r\n"], 1.0),
+        ([b"set f2 0 0 1\r\ny\r\n"], 2.4),
+        ([b"get f1 f2\r\nset f1 0 0 1\r\nx\r\nget f1\r\nflush_all 100\r\nflush_all 0\r\nget f1\r\n"], 0),
+    ]
+    for requests, pause_s in steps:
+        if not compare(pair, requests, []):
+            return False
+        time.sleep(pause_s)
+    return True
+
+
+def run_stats(pair):
+    """Every name that we report must be one of memcached's, so that exporters understand it."""
+    good = True
+    for sub in [b"", b" settings", b" items", b" slabs"]:
+        names = []
+        for server in pair:
+            reply = server.exchange(b"set s1 0 0 1\r\nx\r\nstats%s\r\n" % sub + END, [])
+            if not reply.startswith(b"STORED\r\nSTAT ") or not reply.endswith(b"\r\nEND\r\n"):
+                print("%s: bad answer to stats%s: %r" % (server.name, sub.decode(), reply[:200]))
+                return False
+            names.append({line.split()[1] for line in reply.split(b"\r\n") if line.startswith(b"STAT ")})
+        if sub in (b" items", b" slabs"):  # we have one class of items, memcached many
+            names = [{re.sub(rb"\b\d+:", b"N:", n) for n in s} for s in names]
+        if names[1] - names[0]:
+            print("stats%s: not memcached's: %s" % (sub.decode(), sorted(names[1] - names[0])))
+            good = False
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--bursts", type=int, default=1 << 60)
+    parser.add_argument("--no-timed", action="store_true", help="leave out the real-time steps (6 s)")
+    parser.add_argument("--ours", help="HOST:PORT of a running server of ours")
+    parser.add_argument("--server", default=os.path.join(os.path.dirname(__file__),
+                        "../../build/tests/fakes/engine-server"), help="program to start otherwise")
+    args = parser.parse_args()
+    seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
+    print("seed %d" % seed)
+    started = []
+    log = tempfile.TemporaryFile()
+    try:
+        port = free_port()
+        try:
+            user = ["-u", "nobody"] if os.getuid() == 0 else []
+            started.append(subprocess.Popen(["memcached", *user, "-l", "127.0.0.1", "-p", str(port), "-U", "0",
+                                             "-t", "1", "-m", "256", "-o", "no_modern,no_lru_crawler"],
+                                            stdout=log, stderr=log))
+        except FileNotFoundError:
+            print("skipped: no memcached")
+            return 77
+        wait_for(port, started[-1])
+        theirs = Server("memcached", "127.0.0.1", port)
+        if args.ours:
+            host, ours_port = args.ours.rsplit(":", 1)
+        elif os.path.exists(args.server):
+            host, ours_port = "127.0.0.1", free_port()
+            started.append(subprocess.Popen([args.server, "--memcache-port", str(ours_port)],
+                                            stdout=log, stderr=log))
+            wait_for(ours_port, started[-1])
+        else:
+            print("skipped: no server to compare with")
+            return 77
+        pair = [theirs, Server("ours", host, int(ours_port))]
+        try:
+            for server in pair:
+                server.exchange(b"flush_all\r\n" + END, [])
+            wraps = all(compare(pair, [w], []) for w in WRAPS)
+            done = wraps and run_random(pair, random.Random(seed), args.seconds, args.bursts)
+            good = done and run_stats(pair) and (args.no_timed or run_timed(pair))
+        except Closed as closed:
+            print(closed)
+            good = False
+        if good:
+            print("%d bursts, %d requests: the same replies" % done)
+        else:
+            print("FAILED, replay with --seed %d" % seed)
+        return 0 if good else 1
+    finally:
+        for process in started:
+            process.terminate()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
