@@ -146,12 +146,13 @@ struct table_change {
 	struct table_key key;
 	const struct item *expected; // an item found since the last quiescent state, TABLE_ABSENT or TABLE_ANY
 	struct item *item;           // handed over on TABLE_OK only
-	struct item *old;            // out: what was there (live), or NULL; readable until the next quiescent state
+	struct item *old;            // out: what was there (live), or NULL; good until the next quiescent state
+	uint64_t version;            // out: of the change; of a deletion that found nothing, the last one there
 };
 
 /*
- * Commits one change (T1). The version of the change is item_version(change->item), or *version for a deletion when
- * asked for. Every command that reads, computes and writes is a loop around this call.
+ * Commits one change (T1). The version of the change is item_version(change->item), and change->version
+ * for a deletion too. Every command that reads, computes and writes is a loop around this call.
  */
 MUST_USE enum table_status table_commit_one(struct table_thread *t, struct table_change *change);
 

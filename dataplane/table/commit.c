@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/table_internal.h"
+
+#include "base/contract.h"
+
+#include <stdlib.h>
+
+/*
+ * Writing. The item is built before, the old one retired after; in between the home bucket is locked for a lookup, a
+ * comparison and a store. Several keys lock their buckets in index order, which excludes deadlock, and set
+ * TXN on all of them before the first store (T3). Writer threads only.
+ */
+
+struct op {
+	struct table_change *change;
+	uint64_t idx;
+	uint64_t hdr;      // as the bucket was when it was locked
+	bool first;        // of its bucket
+	bool superseded;   // a later change has the same key
+	bool inserts;      // needs a free slot
+};
+
+/* Puts the change into its locked bucket. What it displaces is retired; change->old is set. */
+static void publish(struct table_thread *t, struct bucket *b, struct table_change *change,
+		    uint64_t version, uint64_t flushed, uint64_t *hdr)
+{
+	int64_t items = 0, with_expiry = 0;
+	struct item *displaced = NULL;
+	uint64_t word;
+	slot_word *slot = table__slot_find(b, &change->key, &word);
+
+	change->old = NULL;
+	if (slot) {
+		displaced = slot_item(word);
+		if (table__item_live(t, displaced, flushed))
+			change->old = displaced;
+		else if (item_version(displaced) > flushed)
+			counter_add(&t->expired, 1);
+		if (item_version(displaced) > flushed) {
+			items--;
+			with_expiry -= item_expire_ms(displaced) != 0;
+		}
+	}
+	if (change->item) {
+		bool expires = item_expire_ms(change->item) != 0;
+		uint64_t new_word = slot_make(slot_tag_of_hash(change->key.hash), change->item,
+					      expires ? SLOT_TTL : 0);
+
+		items++;
+		with_expiry += expires;
+		if (expires)
+			*hdr |= HDR_VOL;
+		if (slot)
+			atomic_store_explicit(slot, new_word, memory_order_release);
+		else
+			table__slot_insert(b, new_word);
+	} else if (slot) {
+		atomic_store_explicit(slot, 0, memory_order_release);
+	}
+	table__count(t, flushed, items, with_expiry);
+	if (displaced)
+		reclaim__retire_item(t, displaced);
+	change->version = version;
+}
+
+/* Whether the key is as the change expects it. */
+static bool expectation_holds(const struct table_thread *t, struct bucket *b,
+			      const struct table_change *change, uint64_t flushed, bool *present)
+{
+	const struct item *live = NULL;
+	uint64_t word;
+
+	*present = table__slot_find(b, &change->key, &word) != NULL;
+	if (*present && table__item_live(t, slot_item(word), flushed))
+		live = slot_item(word);
+	return change->expected == TABLE_ANY || change->expected == live;
+}
+
+/* After the locks are gone: what may take a little longer. */
+static void follow_up(struct table_thread *t, const struct table_change *change)
+{
+	if (change->item && item_expire_ms(change->item))
+		expire__note(t, change->key.hash, item_expire_ms(change->item));
+	if (!change->item != !change->old)
+		table__note_change(t);
+}
+
+enum table_status table_commit_one(struct table_thread *t, struct table_change *change)
+{
+	REQUIRE(t->may_write);
+	uint64_t idx, hdr;
+	bool present;
+
+	if (!reclaim__prepare(t, 1))
+		return TABLE_NO_MEMORY;
+	struct bucket *b = table__lock_home(t, change->key.hash, &idx, &hdr);
+	uint64_t flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire);
+
+	if (!expectation_holds(t, b, change, flushed, &present)) {
+		table__unlock(b, hdr, hdr_version(hdr));
+		return TABLE_CONFLICT;
+	}
+	if (change->item && !present && !table__room(t, b, 1)) {
+		table__unlock(b, hdr, hdr_version(hdr));
+		return TABLE_NO_MEMORY;
+	}
+	if (!change->item && !present) {
+		change->old = NULL;
+		change->version = hdr_version(hdr);
+		table__unlock(b, hdr, hdr_version(hdr));
+		return TABLE_OK;
+	}
+	uint64_t version = table__version_next(t, hdr_version(hdr), flushed);
+
+	if (change->item)
+		item__set_version(change->item, version);
+	publish(t, b, change, version, flushed, &hdr);
+	if (!change->item && (hdr & HDR_CHAIN))
+		table__compact(t, b);
+	table__unlock(b, hdr, version);
+	follow_up(t, change);
+	return TABLE_OK;
+}
+
+static int compare_ops(const void *a, const void *b)
+{
+	const struct op *x = a, *y = b;
+
+	if (x->idx != y->idx)
+		return x->idx < y->idx ? -1 : 1;
+	if (x->change->key.hash != y->change->key.hash)
+		return x->change->key.hash < y->change->key.hash ? -1 : 1;
+	return (x->change > y->change) - (x->change < y->change);
+}
+
+static void unlock_unchanged(struct table *table, const struct op *ops, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (ops[i].first)
+			table__unlock(&table->index[ops[i].idx], ops[i].hdr, hdr_version(ops[i].hdr));
+}
+
+/* Sorts the changes by bucket and locks each bucket once. */
+static void lock_all(struct table_thread *t, struct op *ops, uint32_t count)
+{
+	struct table *table = t->table;
+	bool stable;
+
+	do {
+		uint64_t buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+
+		for (uint32_t i = 0; i < count; i++)
+			ops[i].idx = geometry_home(ops[i].change->key.hash, buckets);
+		qsort(ops, count, sizeof(*ops), compare_ops);
+		for (uint32_t i = 0; i < count; i++) {
+			ops[i].first = i == 0 || ops[i].idx != ops[i - 1].idx;
+			if (ops[i].first)
+				table__lock(table, ops[i].idx, &ops[i].hdr);
+			else
+				ops[i].hdr = ops[i - 1].hdr;
+		}
+		buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+		stable = true;
+		for (uint32_t i = 0; i < count && stable; i++)
+			stable = geometry_home(ops[i].change->key.hash, buckets) == ops[i].idx;
+		if (!stable)
+			unlock_unchanged(table, ops, count);
+	} while (!stable);
+}
+
+/* Equal keys have equal hashes and so are neighbours, in the caller's order within a run. */
+static void mark_superseded(struct op *ops, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct table_key *key = &ops[i].change->key;
+
+		ops[i].superseded = false;
+		for (uint32_t j = i + 1; j < count && ops[j].change->key.hash == key->hash; j++)
+			if (slice_equal(ops[j].change->key.bytes, key->bytes))
+				ops[i].superseded = true;
+	}
+}
+
+/* Everything that can fail, with all buckets locked and nothing visible. */
+static enum table_status check_all(struct table_thread *t, struct op *ops, uint32_t count,
+				   uint64_t flushed)
+{
+	struct table *table = t->table;
+	uint32_t needed = 0;
+
+	mark_superseded(ops, count);
+	for (uint32_t i = 0; i < count; i++) {
+		struct bucket *b = &table->index[ops[i].idx];
+		bool present;
+
+		if (!expectation_holds(t, b, ops[i].change, flushed, &present))
+			return TABLE_CONFLICT;
+		ops[i].inserts = ops[i].change->item && !present && !ops[i].superseded;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		needed = ops[i].inserts + (ops[i].first ? 0 : needed);
+		if ((i + 1 == count || ops[i + 1].first) && needed > 0 &&
+		    !table__room(t, &table->index[ops[i].idx], needed))
+			return TABLE_NO_MEMORY;
+	}
+	return TABLE_OK;
+}
+
+static void publish_all(struct table_thread *t, struct op *ops, uint32_t count, uint64_t flushed)
+{
+	struct table *table = t->table;
+	uint64_t newest = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (hdr_version(ops[i].hdr) > newest)
+			newest = hdr_version(ops[i].hdr);
+	uint64_t version = table__version_next(t, newest, flushed);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (ops[i].change->item)
+			item__set_version(ops[i].change->item, version);
+		if (ops[i].first)
+			atomic_store_explicit(&table->index[ops[i].idx].hdr,
+					      ops[i].hdr | HDR_LOCK | HDR_TXN, memory_order_release);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (!ops[i].first)
+			ops[i].hdr = ops[i - 1].hdr;
+		if (!ops[i].superseded)
+			publish(t, &table->index[ops[i].idx], ops[i].change, version, flushed,
+				&ops[i].hdr);
+	}
+	// The last operation of a bucket has gathered its header flags.
+	for (uint32_t i = 0; i < count; i++) {
+		struct bucket *b = &table->index[ops[i].idx];
+
+		if (i + 1 < count && !ops[i + 1].first)
+			continue;
+		if (ops[i].hdr & HDR_CHAIN)
+			table__compact(t, b);
+		table__unlock(b, ops[i].hdr, version);
+	}
+}
+
+/* A superseded change never became visible: its item goes, and it reports what its key held before. */
+static void settle_superseded(struct table_thread *t, struct op *ops, uint32_t count)
+{
+	for (uint32_t i = count; i-- > 0;) {
+		struct table_change *change = ops[i].change;
+
+		if (!ops[i].superseded)
+			continue;
+		for (uint32_t j = i + 1; j < count; j++) {
+			if (slice_equal(ops[j].change->key.bytes, change->key.bytes)) {
+				change->old = ops[j].change->old;
+				change->version = ops[j].change->version;
+				break;
+			}
+		}
+		if (change->item)
+			reclaim__retire_item(t, change->item);
+	}
+}
+
+#define OPS_ON_STACK 32
+
+enum table_status table_commit(struct table_thread *t, struct table_change *changes, uint32_t count)
+{
+	REQUIRE(t->may_write);
+	REQUIRE(count <= TABLE_MANY_MAX);
+	struct op few[OPS_ON_STACK];
+	struct op *ops = few;
+
+	if (count == 0)
+		return TABLE_OK;
+	if (count == 1)
+		return table_commit_one(t, changes);
+	if (!reclaim__prepare(t, count))
+		return TABLE_NO_MEMORY;
+	if (count > OPS_ON_STACK && !(ops = malloc(count * sizeof(*ops))))
+		return TABLE_NO_MEMORY;
+	for (uint32_t i = 0; i < count; i++)
+		ops[i] = (struct op){.change = &changes[i]};
+	lock_all(t, ops, count);
+	uint64_t flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire);
+	enum table_status status = check_all(t, ops, count, flushed);
+
+	if (status == TABLE_OK) {
+		publish_all(t, ops, count, flushed);
+		settle_superseded(t, ops, count);
+		for (uint32_t i = 0; i < count; i++)
+			if (!ops[i].superseded)
+				follow_up(t, ops[i].change);
+	} else {
+		unlock_unchanged(t->table, ops, count);
+	}
+	if (ops != few)
+		free(ops);
+	return status;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/table_internal.h"
+
+/*
+ * Flushing everything at one instant (T7), whatever the number of items: one store of a version below which nothing
+ * lives. Writers read that word under their lock and take versions above it. It is set half a millisecond ahead of every
+ * thread's clock, so a writer who has just missed the store gets a version below it, and what he wrote counts as
+ * written before the flush. The walk that gives the memory back is done later, in slices.
+ */
+
+#define COST_BUCKET_NS      25
+#define COST_REMOVE_NS      60
+
+void table_flush(struct table_thread *t)
+{
+	struct table *table = t->table;
+	uint64_t before = atomic_load(&table->flushed);
+	uint64_t flushed;
+
+	do {
+		uint32_t count = atomic_load_explicit(&table->thread_count, memory_order_acquire);
+
+		flushed = before;
+		for (uint32_t i = 0; i < count; i++) {
+			uint64_t clock = counter_read(&table->threads[i]->clock);
+
+			if (clock > flushed)
+				flushed = clock;
+		}
+		flushed += VERSION_GUARD_TICKS;
+	} while (!atomic_compare_exchange_strong(&table->flushed, &before, flushed));
+	table__version_seen(t, flushed);
+}
+
+/* One slice of the walk over all buckets; under flush_sweep_lock. */
+static int64_t sweep_some(struct table_thread *t, int64_t budget)
+{
+	struct table *table = t->table;
+
+	while (budget > 0) {
+		uint64_t flushed = atomic_load_explicit(&table->flushed, memory_order_acquire);
+
+		if (table->flush_sweep_for != flushed) {
+			table->flush_sweep_for = flushed;
+			table->flush_sweep_next = 0;
+		}
+		// Splits append behind the cursor, and merges wait for us, so nothing slips past it.
+		if (table->flush_sweep_next >=
+		    atomic_load_explicit(&table->buckets, memory_order_acquire)) {
+			atomic_store_explicit(&table->flush_swept, flushed, memory_order_release);
+			break;
+		}
+		int removed = table__sweep_bucket(t, table->flush_sweep_next);
+
+		if (removed < 0)
+			break;
+		if (removed < SWEEP_ITEMS_MAX)
+			table->flush_sweep_next++;
+		budget -= COST_BUCKET_NS + COST_REMOVE_NS * removed;
+	}
+	return budget;
+}
+
+bool table__flush_pending(struct table *table)
+{
+	return atomic_load_explicit(&table->flush_swept, memory_order_relaxed) !=
+	       atomic_load_explicit(&table->flushed, memory_order_relaxed);
+}
+
+/* Does a share of the walk unless another thread is at it; returns what is left of the budget. */
+int64_t table__flush_slice(struct table_thread *t, int64_t budget)
+{
+	struct table *table = t->table;
+
+	if (likely(!table__flush_pending(table)))
+		return budget;
+	if (atomic_flag_test_and_set_explicit(&table->flush_sweep_lock, memory_order_acquire))
+		return budget;
+	budget = sweep_some(t, budget);
+	atomic_flag_clear_explicit(&table->flush_sweep_lock, memory_order_release);
+	return budget;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/table_internal.h"
+
+#include "base/contract.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/*
+ * The array of buckets and the work on one locked bucket. The array is one reserved range of addresses, so that a bucket never
+ * moves; memory is committed behind the end as the table grows. Who holds a bucket's LOCK may change its slots with the helpers
+ * below; readers look on at any moment, so each store must leave a state in which a present item is
+ * found, or be covered by the changed header that makes a reader who missed look again.
+ */
+
+#define HUGE_PAGE_BYTES   (2ULL << 20)
+#define SPINS_BEFORE_YIELD 2000
+
+static uint64_t round_up(uint64_t v, uint64_t unit)
+{
+	return (v + unit - 1) / unit * unit;
+}
+
+int table__index_init(struct table *table)
+{
+	uint64_t bytes = round_up(table->buckets_max * sizeof(struct bucket), HUGE_PAGE_BYTES) +
+			 HUGE_PAGE_BYTES;
+	void *range = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (range == MAP_FAILED)
+		return -ENOMEM;
+	table->index_reserved = range;
+	table->index_reserved_bytes = bytes;
+	table->index = (struct bucket *)round_up((uintptr_t)range, HUGE_PAGE_BYTES);
+	return 0;
+}
+
+void table__index_fini(struct table *table)
+{
+	if (table->index_reserved)
+		munmap(table->index_reserved, table->index_reserved_bytes);
+}
+
+static bool commit_step(uint8_t *at, uint64_t bytes, bool huge_pages)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+
+	if (huge_pages && mmap(at, bytes, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0) != MAP_FAILED)
+		return true;
+	// No huge page to be had: ordinary ones are slower, and better than no growth.
+	if (mmap(at, bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+		return false;
+	madvise(at, bytes, MADV_HUGEPAGE);
+	return true;
+}
+
+/* Backs the first `buckets` buckets with memory. Under resize_lock, or before threads start. */
+bool table__index_commit(struct table *table, uint64_t buckets)
+{
+	uint64_t have = counter_read(&table->index_committed_bytes);
+	uint64_t want = buckets * sizeof(struct bucket);
+
+	if (want <= have)
+		return true;
+	uint64_t step = round_up(want, HUGE_PAGE_BYTES) - have;
+
+	if (!commit_step((uint8_t *)table->index + have, step, table->huge_pages))
+		return false;
+	counter_add(&table->index_committed_bytes, step);
+	return true;
+}
+
+uint64_t table__hash(const struct table *table, struct slice bytes)
+{
+	return hash_siphash13(&table->hash_key, bytes) & table->hash_mask;
+}
+
+/* Locks are held for well under a microsecond; only a preempted holder takes longer. */
+void table__spin(uint32_t *spins)
+{
+	if (++*spins < SPINS_BEFORE_YIELD) {
+		cpu_relax();
+		return;
+	}
+	*spins = 0;
+	sched_yield();
+}
+
+struct bucket *table__lock(struct table *table, uint64_t idx, uint64_t *hdr)
+{
+	struct bucket *b = &table->index[idx];
+	uint32_t spins = 0;
+
+	for (;;) {
+		uint64_t h = atomic_load_explicit(&b->hdr, memory_order_relaxed);
+
+		if (!(h & HDR_LOCK) &&
+		    atomic_compare_exchange_weak_explicit(&b->hdr, &h, h | HDR_LOCK,
+							  memory_order_acquire, memory_order_relaxed)) {
+			*hdr = h;
+			return b;
+		}
+		table__spin(&spins);
+	}
+}
+
+/* While a bucket is locked it is neither split nor merged, so the check holds until it is unlocked. */
+struct bucket *table__lock_home(struct table_thread *t, uint64_t hash, uint64_t *idx, uint64_t *hdr)
+{
+	struct table *table = t->table;
+
+	HOT_ASSERT(t->may_write);
+	for (;;) {
+		uint64_t buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+
+		*idx = geometry_home(hash, buckets);
+		struct bucket *b = table__lock(table, *idx, hdr);
+
+		buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+		if (likely(geometry_home(hash, buckets) == *idx))
+			return b;
+		atomic_store_explicit(&b->hdr, *hdr, memory_order_release);
+	}
+}
+
+/* `hdr` as locking returned it, with the flags that have been added or removed. */
+void table__unlock(struct bucket *b, uint64_t hdr, uint64_t version)
+{
+	uint64_t last = atomic_load_explicit(&b->slot[BUCKET_SLOTS - 1], memory_order_relaxed);
+	uint64_t flags = hdr & HDR_FLAGS & ~(HDR_LOCK | HDR_TXN | HDR_CHAIN);
+
+	HOT_ASSERT(version >= hdr_version(hdr));
+	if (slot_is_chain(last))
+		flags |= HDR_CHAIN;
+	atomic_store_explicit(&b->hdr, version << HDR_VERSION_SHIFT | flags, memory_order_release);
+}
+
+/* The slot that holds the key, and its word; NULL when there is none. Readers call it unlocked. */
+slot_word *table__slot_find(struct bucket *b, const struct table_key *key, uint64_t *word)
+{
+	const uint64_t tag = slot_tag_of_hash(key->hash);
+	struct line line = bucket_line(b);
+
+	do {
+		for (uint32_t i = 0; i < line.count; i++) {
+			uint64_t w = atomic_load_explicit(&line.slots[i], memory_order_acquire);
+
+			if (w >> SLOT_TAG_SHIFT == tag && item__key_equal(slot_item(w), key->bytes)) {
+				*word = w;
+				return &line.slots[i];
+			}
+		}
+	} while (line_next(&line));
+	return NULL;
+}
+
+static uint32_t free_slots(struct bucket *b, struct line *tail)
+{
+	uint32_t count = 0;
+
+	*tail = bucket_line(b);
+	do {
+		for (uint32_t i = 0; i < tail->count; i++)
+			count += atomic_load_explicit(&tail->slots[i], memory_order_relaxed) == 0;
+	} while (line_next(tail));
+	return count;
+}
+
+/* Links empty nodes until `needed` items more will fit. False: no memory, and nothing is harmed. */
+bool table__room(struct table_thread *t, struct bucket *b, uint32_t needed)
+{
+	struct line tail;
+	uint32_t have = free_slots(b, &tail);
+
+	while (have < needed) {
+		slot_word *node = table__alloc(t, OVERFLOW_BYTES);
+
+		if (!node)
+			return false;
+		// The item in the slot that becomes the link moves first, so it can always be found.
+		uint64_t last = atomic_load_explicit(&tail.slots[tail.count - 1], memory_order_relaxed);
+
+		atomic_init(&node[0], last);
+		for (uint32_t i = 1; i < OVERFLOW_SLOTS; i++)
+			atomic_init(&node[i], 0);
+		atomic_store_explicit(&tail.slots[tail.count - 1], (uint64_t)(uintptr_t)node,
+				      memory_order_release);
+		have += OVERFLOW_SLOTS - 1;
+		tail = (struct line){node, OVERFLOW_SLOTS};
+	}
+	return true;
+}
+
+/* Into the first free slot; table__room() has seen to it that there is one. */
+void table__slot_insert(struct bucket *b, uint64_t word)
+{
+	struct line line = bucket_line(b);
+
+	do {
+		for (uint32_t i = 0; i < line.count; i++) {
+			if (atomic_load_explicit(&line.slots[i], memory_order_relaxed) == 0) {
+				atomic_store_explicit(&line.slots[i], word, memory_order_release);
+				return;
+			}
+		}
+	} while (line_next(&line));
+	INVARIANT(!"a free slot");
+}
+
+static slot_word *first_hole(struct bucket *b, slot_word *before)
+{
+	struct line line = bucket_line(b);
+
+	for (; line.slots != before; line_next(&line)) {
+		for (uint32_t i = 0; i < line.count; i++)
+			if (atomic_load_explicit(&line.slots[i], memory_order_relaxed) == 0)
+				return &line.slots[i];
+	}
+	return NULL;
+}
+
+/* Fills holes from the end of the chain and unlinks the nodes that become empty. */
+void table__compact(struct table_thread *t, struct bucket *b)
+{
+	for (;;) {
+		struct line before = bucket_line(b), tail = before;
+		slot_word *last = NULL;
+
+		while (line_next(&tail)) {
+			struct line peek = tail;
+
+			if (!line_next(&peek))
+				break;
+			before = tail;
+		}
+		if (tail.slots == b->slot)
+			return;
+		for (uint32_t i = 0; i < tail.count; i++)
+			if (atomic_load_explicit(&tail.slots[i], memory_order_relaxed))
+				last = &tail.slots[i];
+		if (!last) {
+			if (!reclaim__prepare(t, 1))
+				return;
+			atomic_store_explicit(&before.slots[before.count - 1], 0, memory_order_release);
+			reclaim__retire_node(t, tail.slots);
+			continue;
+		}
+		slot_word *hole = first_hole(b, tail.slots);
+
+		if (!hole)
+			return;
+		atomic_store_explicit(hole, atomic_load_explicit(last, memory_order_relaxed),
+				      memory_order_release);
+		atomic_store_explicit(last, 0, memory_order_release);
+	}
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/item.h"
+
+#include "base/contract.h"
+#include "dataplane/table/table_internal.h"
+
+#include <string.h>
+
+/*
+ * One key and its value in one piece of memory. Built by a writer before it locks anything, published by commit.c, read
+ * by everyone, freed by reclaim.c after a grace period.
+ *
+ *   +0   version 56 | flags 8        the version is written once, just before the item is published
+ *   +8   lru seconds 24 | key_len 8  the only word that changes later
+ *   +12  value_len 32
+ *   +16  [expire_ms 8] [blob 8] [mc_flags 4] [key_len 4, when it does not fit above]
+ *        key, then the value unless a blob holds it
+ */
+struct item {
+	_Atomic uint64_t version_flags;
+	_Atomic uint32_t lru_key_len;
+	uint32_t value_len;
+	uint8_t rest[];
+};
+
+_Static_assert(sizeof(struct item) == 16, "the header that the memory figures rely on");
+_Static_assert(ITEM_VALUE_MAX <= UINT32_MAX, "value_len holds it");
+
+#define ITEM_HAS_EXPIRY   1U
+#define ITEM_HAS_MC_FLAGS 2U
+#define ITEM_HAS_LONG_KEY 4U
+#define ITEM_HAS_BLOB     8U
+
+#define LRU_BITS      24
+#define LRU_MASK      ((1U << LRU_BITS) - 1)
+#define KEY_LEN_SHORT 255U // longest that fits beside the lru clock
+
+static inline uint32_t flags_of(const struct item *item)
+{
+	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&item->version_flags,
+				    memory_order_relaxed) & 0xff;
+}
+
+static inline uint32_t lru_key_len_of(const struct item *item)
+{
+	return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&item->lru_key_len,
+				    memory_order_relaxed);
+}
+
+static inline size_t options_bytes(uint32_t flags)
+{
+	return (flags & ITEM_HAS_EXPIRY ? 8 : 0) + (flags & ITEM_HAS_BLOB ? 8 : 0) +
+	       (flags & ITEM_HAS_MC_FLAGS ? 4 : 0) + (flags & ITEM_HAS_LONG_KEY ? 4 : 0);
+}
+
+static uint64_t option_u64(const struct item *item, size_t offset)
+{
+	uint64_t v;
+
+	memcpy(&v, item->rest + offset, sizeof(v));
+	return v;
+}
+
+static uint32_t option_u32(const struct item *item, size_t offset)
+{
+	uint32_t v;
+
+	memcpy(&v, item->rest + offset, sizeof(v));
+	return v;
+}
+
+struct slice item_key(const struct item *item)
+{
+	uint32_t flags = flags_of(item);
+	size_t at = options_bytes(flags);
+	size_t len = lru_key_len_of(item) >> LRU_BITS;
+
+	if (unlikely(flags & ITEM_HAS_LONG_KEY))
+		len = option_u32(item, at - 4);
+	return slice_of(item->rest + at, len);
+}
+
+struct blob *item_blob(const struct item *item)
+{
+	uint32_t flags = flags_of(item);
+
+	if (!(flags & ITEM_HAS_BLOB))
+		return NULL;
+	return (struct blob *)(uintptr_t)option_u64(item, flags & ITEM_HAS_EXPIRY ? 8 : 0);
+}
+
+struct slice item_value(const struct item *item)
+{
+	const struct blob *blob = item_blob(item);
+
+	if (blob)
+		return slice_of(blob->bytes, item->value_len);
+
+	struct slice key = item_key(item);
+
+	return slice_of(key.ptr + key.len, item->value_len);
+}
+
+uint64_t item_expire_ms(const struct item *item)
+{
+	return flags_of(item) & ITEM_HAS_EXPIRY ? option_u64(item, 0) : 0;
+}
+
+uint32_t item_mc_flags(const struct item *item)
+{
+	uint32_t flags = flags_of(item);
+
+	if (!(flags & ITEM_HAS_MC_FLAGS))
+		return 0;
+	return option_u32(item, options_bytes(flags & (ITEM_HAS_EXPIRY | ITEM_HAS_BLOB)));
+}
+
+uint64_t item_version(const struct item *item)
+{
+	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&item->version_flags,
+				    memory_order_relaxed) >> HDR_VERSION_SHIFT;
+}
+
+void item__set_version(struct item *item, uint64_t version)
+{
+	HOT_ASSERT(version > 0 && version <= VERSION_MAX);
+	atomic_store_explicit(&item->version_flags, version << HDR_VERSION_SHIFT | flags_of(item),
+			      memory_order_relaxed);
+}
+
+uint32_t item_idle_s(const struct item *item, uint64_t now_ms)
+{
+	return ((uint32_t)(now_ms / 1000) - lru_key_len_of(item)) & LRU_MASK;
+}
+
+/* At most one store a second, into a line that the key comparison has loaded anyway. */
+void item__touch(struct item *item, uint32_t now_s)
+{
+	uint32_t word = lru_key_len_of(item);
+
+	if ((word & LRU_MASK) != now_s)
+		atomic_store_explicit(&item->lru_key_len, (word & ~LRU_MASK) | now_s,
+				      memory_order_relaxed);
+}
+
+bool item__key_equal(const struct item *item, struct slice key)
+{
+	return slice_equal(item_key(item), key);
+}
+
+size_t item__size_bytes(const struct item *item)
+{
+	uint32_t flags = flags_of(item);
+
+	return sizeof(struct item) + options_bytes(flags) + item_key(item).len +
+	       (flags & ITEM_HAS_BLOB ? 0 : item->value_len);
+}
+
+static size_t blob_memory_bytes(const struct blob *blob)
+{
+	return sizeof(*blob) + blob->capacity;
+}
+
+size_t item_memory_bytes(const struct item *item)
+{
+	const struct blob *blob = item_blob(item);
+
+	return table__usable_bytes(item, item__size_bytes(item)) +
+	       (blob ? blob_memory_bytes(blob) : 0);
+}
+
+/* What freeing the item will give back: of a shared blob, nothing. */
+uint64_t item__retired_bytes(const struct item *item)
+{
+	struct blob *blob = item_blob(item);
+	uint64_t bytes = table__usable_bytes(item, item__size_bytes(item));
+
+	if (blob && atomic_load_explicit(&blob->refs, memory_order_relaxed) == 1)
+		bytes += blob_memory_bytes(blob);
+	return bytes;
+}
+
+static uint32_t flags_of_spec(const struct item_spec *spec, const struct blob *blob)
+{
+	return (spec->expire_ms ? ITEM_HAS_EXPIRY : 0) | (spec->mc_flags ? ITEM_HAS_MC_FLAGS : 0) |
+	       (spec->key.len > KEY_LEN_SHORT ? ITEM_HAS_LONG_KEY : 0) |
+	       (blob ? ITEM_HAS_BLOB : 0);
+}
+
+static void copy_slice(uint8_t *to, struct slice from)
+{
+	if (from.len)
+		memcpy(to, from.ptr, from.len);
+}
+
+static void item_fill(struct item *item, const struct item_spec *spec, struct blob *blob,
+		      uint32_t flags)
+{
+	uint32_t key_len = (uint32_t)spec->key.len;
+	uint8_t *at = item->rest;
+
+	if (flags & ITEM_HAS_EXPIRY) {
+		memcpy(at, &spec->expire_ms, 8);
+		at += 8;
+	}
+	if (flags & ITEM_HAS_BLOB) {
+		memcpy(at, &blob, 8);
+		at += 8;
+	}
+	if (flags & ITEM_HAS_MC_FLAGS) {
+		memcpy(at, &spec->mc_flags, 4);
+		at += 4;
+	}
+	if (flags & ITEM_HAS_LONG_KEY) {
+		memcpy(at, &key_len, 4);
+		at += 4;
+	}
+	copy_slice(at, spec->key);
+	if (!blob) {
+		copy_slice(at + key_len, spec->value);
+		copy_slice(at + key_len + spec->value.len, spec->value_tail);
+	}
+}
+
+/* The value of the spec as a blob of its own. */
+static struct blob *blob_of_spec(struct table_thread *t, const struct item_spec *spec)
+{
+	struct blob *blob = table_blob_new(t, spec->value.len + spec->value_tail.len);
+
+	if (!blob)
+		return NULL;
+	copy_slice(blob->bytes, spec->value);
+	copy_slice(blob->bytes + spec->value.len, spec->value_tail);
+	blob->len = spec->value.len + spec->value_tail.len;
+	return blob;
+}
+
+struct item *table_item_new(struct table_thread *t, const struct item_spec *spec)
+{
+	REQUIRE(t->may_write);
+	uint64_t value_len = spec->blob ? spec->blob->len : spec->value.len + spec->value_tail.len;
+	struct blob *blob = spec->blob;
+
+	if (value_len > ITEM_VALUE_MAX || spec->key.len > ITEM_KEY_MAX)
+		return NULL;
+	if (!blob && value_len > ITEM_VALUE_INLINE_MAX) {
+		blob = blob_of_spec(t, spec);
+		if (!blob)
+			return NULL;
+	}
+	uint32_t flags = flags_of_spec(spec, blob);
+	struct item *item = table__alloc(t, sizeof(*item) + options_bytes(flags) + spec->key.len +
+						    (blob ? 0 : value_len));
+
+	if (!item) {
+		if (blob != spec->blob)
+			blob_unref(blob);
+		return NULL;
+	}
+	uint32_t key_len = flags & ITEM_HAS_LONG_KEY ? 0 : (uint32_t)spec->key.len;
+
+	atomic_init(&item->version_flags, flags);
+	atomic_init(&item->lru_key_len, key_len << LRU_BITS | t->now_s);
+	item->value_len = (uint32_t)value_len;
+	item_fill(item, spec, blob, flags);
+	return item;
+}
+
+void item__free(struct table_thread *t, struct item *item)
+{
+	struct blob *blob = item_blob(item);
+
+	table__dealloc(t, item, item__size_bytes(item));
+	blob_unref(blob);
+}
+
+void table_item_discard(struct table_thread *t, struct item *item)
+{
+	if (item)
+		item__free(t, item);
+}

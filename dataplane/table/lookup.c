@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/table_internal.h"
+
+#include "base/contract.h"
+
+#include <stdlib.h>
+
+/*
+ * Reading. No lock and no shared store (but the lru clock, once a second and item). Any thread.
+ *
+ *   hit    Needs no validation: the slot is one word, the item does not change, RCU keeps it.
+ *   miss   Is believed only if the header is what it was before the slots were read, unlocked and of the depth that
+ *          the geometry says, and if the geometry still sends the key here (T2).
+ *   TXN    A commit of several keys publishes; wait, or half of it would be seen (T3). Its bits are all set
+ *          before its first slot is stored, so who saw one new value finds the other buckets guarded.
+ *
+ * Depth is compared modulo 4. That suffices because grow.c lets a grace period pass between growing and
+ * shrinking, which no lookup outlives: within one lookup the table changes in one direction only.
+ */
+
+bool table__item_expired(const struct table_thread *t, const struct item *item)
+{
+	uint64_t expire_ms = item_expire_ms(item);
+
+	return expire_ms != 0 && expire_ms < t->wall_ms;
+}
+
+bool table__item_live(const struct table_thread *t, const struct item *item, uint64_t flushed)
+{
+	return item_version(item) > flushed && !table__item_expired(t, item);
+}
+
+struct table_key table_key(const struct table *table, struct slice bytes)
+{
+	return (struct table_key){.bytes = bytes, .hash = table__hash(table, bytes)};
+}
+
+static struct bucket *home_of(const struct table *table, uint64_t hash)
+{
+	uint64_t buckets = atomic_load_explicit(
+		(_Atomic uint64_t *)(uintptr_t)&table->buckets, memory_order_acquire);
+
+	return &table->index[geometry_home(hash, buckets)];
+}
+
+void table_prefetch(const struct table *table, uint64_t hash)
+{
+	prefetch_read(home_of(table, hash));
+}
+
+void table_prefetch_item(const struct table *table, uint64_t hash)
+{
+	struct bucket *b = home_of(table, hash);
+	uint64_t tag = slot_tag_of_hash(hash);
+
+	for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
+		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
+
+		if (word >> SLOT_TAG_SHIFT == tag)
+			prefetch_read(slot_item(word));
+	}
+}
+
+/* One stable look at a bucket. */
+struct look {
+	struct bucket *bucket;
+	uint64_t idx;
+	uint64_t hdr;
+	struct item *item; // whatever its state; NULL: absent
+};
+
+static bool miss_is_true(struct table *table, uint64_t hash, uint64_t buckets,
+			 const struct look *look)
+{
+	if (atomic_load_explicit(&look->bucket->hdr, memory_order_acquire) != look->hdr)
+		return false;
+	if (look->hdr & HDR_LOCK)
+		return false;
+	if ((look->hdr & HDR_DEPTH) != hdr_depth_bits(geometry_depth(look->idx, buckets)))
+		return false;
+	buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+	return geometry_home(hash, buckets) == look->idx;
+}
+
+/* `busy`: header bits that make us wait. */
+static void look_up(struct table *table, const struct table_key *key, uint64_t busy,
+		    struct look *look)
+{
+	uint32_t spins = 0;
+
+	for (;; table__spin(&spins)) {
+		uint64_t buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+		uint64_t word;
+
+		look->idx = geometry_home(key->hash, buckets);
+		look->bucket = &table->index[look->idx];
+		look->hdr = atomic_load_explicit(&look->bucket->hdr, memory_order_acquire);
+		if (unlikely(look->hdr & busy))
+			continue;
+		if (table__slot_find(look->bucket, key, &word)) {
+			look->item = slot_item(word);
+			return;
+		}
+		look->item = NULL;
+		if (likely(miss_is_true(table, key->hash, buckets, look)))
+			return;
+	}
+}
+
+static struct item *find(struct table_thread *t, const struct table_key *key)
+{
+	uint64_t flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire);
+	struct look look;
+
+	look_up(t->table, key, HDR_TXN, &look);
+	if (!look.item) {
+		table__version_seen(t, hdr_version(look.hdr));
+		return NULL;
+	}
+	table__version_seen(t, item_version(look.item));
+	if (likely(table__item_live(t, look.item, flushed)))
+		return look.item;
+	if (t->may_write && table__item_expired(t, look.item))
+		table__sweep_bucket(t, look.idx);
+	return NULL;
+}
+
+struct item *table_peek(struct table_thread *t, const struct table_key *key)
+{
+	return find(t, key);
+}
+
+struct item *table_find(struct table_thread *t, const struct table_key *key)
+{
+	struct item *item = find(t, key);
+
+	if (item)
+		item__touch(item, t->now_s);
+	return item;
+}
+
+/*
+ * A bucket's version rises with each of its changes, so the sum over all keys' buckets is the same in two passes only if
+ * no bucket changed in between: an exact check that needs no memory, however many keys there are.
+ */
+typedef unsigned __int128 version_sum;
+
+static bool sum_again(struct table *table, const struct table_key *keys, uint32_t count,
+		      uint64_t buckets, version_sum *sum)
+{
+	*sum = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct bucket *b = &table->index[geometry_home(keys[i].hash, buckets)];
+		uint64_t hdr = atomic_load_explicit(&b->hdr, memory_order_acquire);
+
+		if (hdr & HDR_LOCK)
+			return false;
+		*sum += hdr_version(hdr);
+	}
+	return true;
+}
+
+static bool find_many_once(struct table_thread *t, const struct table_key *keys, uint32_t count,
+			   struct item **items)
+{
+	struct table *table = t->table;
+	uint64_t flushed = atomic_load_explicit(&table->flushed, memory_order_acquire);
+	uint64_t buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+	version_sum first = 0, second;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct look look;
+
+		if (i + 8 < count)
+			table_prefetch(table, keys[i + 8].hash);
+		look_up(table, &keys[i], HDR_LOCK | HDR_TXN, &look);
+		if (look.idx != geometry_home(keys[i].hash, buckets))
+			return false;
+		table__version_seen(t, hdr_version(look.hdr));
+		first += hdr_version(look.hdr);
+		items[i] = look.item && table__item_live(t, look.item, flushed) ? look.item : NULL;
+	}
+	if (!sum_again(table, keys, count, buckets, &second) || first != second)
+		return false;
+	return atomic_load_explicit(&table->flushed, memory_order_acquire) == flushed;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void unlock_all(struct table *table, const uint64_t *idx, const uint64_t *hdr, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (i == 0 || idx[i] != idx[i - 1])
+			atomic_store_explicit(&table->index[idx[i]].hdr, hdr[i],
+					      memory_order_release);
+}
+
+/* Optimism has failed: hold all buckets still, in index order as writers do, and look once. */
+static bool find_many_locked(struct table_thread *t, const struct table_key *keys, uint32_t count,
+			     struct item **items)
+{
+	struct table *table = t->table;
+	uint64_t *idx = malloc(2 * count * sizeof(*idx));
+	uint64_t *hdr = idx + count;
+	bool stable = true;
+
+	if (!idx)
+		return false;
+	uint64_t buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+
+	for (uint32_t i = 0; i < count; i++)
+		idx[i] = geometry_home(keys[i].hash, buckets);
+	qsort(idx, count, sizeof(*idx), compare_u64);
+	for (uint32_t i = 0; i < count; i++)
+		if (i == 0 || idx[i] != idx[i - 1])
+			table__lock(table, idx[i], &hdr[i]);
+	uint64_t flushed = atomic_load_explicit(&table->flushed, memory_order_acquire);
+	uint64_t after = atomic_load_explicit(&table->buckets, memory_order_acquire);
+
+	for (uint32_t i = 0; i < count && stable; i++) {
+		uint64_t home = geometry_home(keys[i].hash, buckets), word;
+
+		stable = geometry_home(keys[i].hash, after) == home;
+		items[i] = NULL;
+		if (stable && table__slot_find(&table->index[home], &keys[i], &word) &&
+		    table__item_live(t, slot_item(word), flushed))
+			items[i] = slot_item(word);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		if (i == 0 || idx[i] != idx[i - 1])
+			table__version_seen(t, hdr_version(hdr[i]));
+	unlock_all(table, idx, hdr, count);
+	free(idx);
+	return stable;
+}
+
+#define OPTIMISTIC_TRIES 3
+
+void table_find_many(struct table_thread *t, const struct table_key *keys, uint32_t count,
+		     struct item **items)
+{
+	uint32_t tries = 0, spins = 0;
+
+	REQUIRE(count <= TABLE_MANY_MAX);
+	while (!find_many_once(t, keys, count, items)) {
+		if (++tries >= OPTIMISTIC_TRIES && t->may_write &&
+		    find_many_locked(t, keys, count, items))
+			break;
+		table__spin(&spins);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		if (items[i])
+			item__touch(items[i], t->now_s);
+}

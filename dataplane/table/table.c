@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/table.h"
+
+#include "base/contract.h"
+#include "base/rcu.h"
+#include "dataplane/table/table_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Making and ending the table and its threads, its upkeep and its figures. The way of a lookup is lookup.c; of a change, commit.c.
+ */
+
+#define BUCKETS_MAX_DEFAULT (1ULL << 26) // 4 GiB of addresses, for tables without a region
+#define ITEM_BYTES_MIN      32           // for how many buckets a region could possibly need
+
+static int fail(char *why, const char *text)
+{
+	if (why)
+		snprintf(why, TABLE_WHY_MAX, "%s", text);
+	return -ENOMEM;
+}
+
+static uint64_t buckets_max_of(const struct table_config *config)
+{
+	uint64_t max = config->buckets_max;
+
+	if (max == 0 && config->region_bytes)
+		max = config->region_bytes / (ITEM_BYTES_MIN * 4);
+	if (max == 0)
+		max = BUCKETS_MAX_DEFAULT;
+	return max < config->buckets_initial ? config->buckets_initial : max;
+}
+
+static void table_init(struct table *table, const struct table_config *config)
+{
+	uint64_t depth = hdr_depth_bits(geometry_level(config->buckets_initial));
+
+	for (uint64_t i = 0; i < config->buckets_initial; i++)
+		atomic_init(&table->index[i].hdr, depth);
+	atomic_init(&table->buckets, config->buckets_initial);
+	atomic_flag_clear(&table->resize_lock);
+	atomic_flag_clear(&table->flush_sweep_lock);
+	atomic_flag_clear(&table->expire_sweep_lock);
+	pthread_mutex_init(&table->threads_lock, NULL);
+}
+
+int table_new(const struct table_config *config, struct table **out, char *why)
+{
+	REQUIRE(config->buckets_initial > 0);
+	REQUIRE((config->buckets_initial & (config->buckets_initial - 1)) == 0);
+	struct table *table = aligned_alloc(CACHE_LINE_BYTES, sizeof(*table));
+
+	if (!table)
+		return fail(why, "no memory for the table");
+	memset(table, 0, sizeof(*table));
+	table->hash_key = config->hash_key;
+	table->hash_mask = UINT64_MAX;
+	table->rng_seed = config->rng_seed;
+	table->huge_pages = config->huge_pages;
+	table->buckets_min = config->buckets_initial;
+	table->buckets_max = buckets_max_of(config);
+	if (table__region_init(&table->region, config->region_bytes, config->huge_pages)) {
+		fail(why, config->huge_pages ? "cannot reserve the memory region in huge pages"
+					     : "cannot reserve the memory region");
+		goto err_free;
+	}
+	if (table__index_init(table) || !table__index_commit(table, config->buckets_initial)) {
+		fail(why, "cannot reserve the index");
+		goto err_region;
+	}
+	table_init(table, config);
+	*out = table;
+	return 0;
+
+err_region:
+	table__index_fini(table);
+	table__region_fini(&table->region);
+err_free:
+	free(table);
+	return -ENOMEM;
+}
+
+static void free_items(struct table *table, struct table_thread *t)
+{
+	uint64_t buckets = atomic_load(&table->buckets);
+
+	for (uint64_t i = 0; i < buckets; i++) {
+		struct line line = bucket_line(&table->index[i]);
+		slot_word *node = NULL;
+		bool more;
+
+		do {
+			for (uint32_t s = 0; s < line.count; s++)
+				if (slot_is_item(line.slots[s]))
+					item__free(t, slot_item(line.slots[s]));
+			struct line next = line;
+
+			more = line_next(&next);
+			if (node)
+				table__dealloc(t, node, OVERFLOW_BYTES);
+			node = more ? next.slots : NULL;
+			line = next;
+		} while (more);
+	}
+}
+
+void table_free(struct table *table)
+{
+	if (!table)
+		return;
+	uint32_t count = atomic_load(&table->thread_count);
+
+	for (uint32_t i = 0; i < count; i++)
+		REQUIRE(!table->threads[i]->open);
+	if (count > 0) {
+		struct table_thread *t = table->threads[0];
+
+		table__own_thread_set(t);
+		free_items(table, t);
+		reclaim__table_free(table, t);
+		table__own_thread_set(NULL);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		free(table->threads[i]);
+	pthread_mutex_destroy(&table->threads_lock);
+	table__index_fini(table);
+	table__region_fini(&table->region);
+	free(table);
+}
+
+struct table_limits *table_limits(struct table *table)
+{
+	return &table->limits;
+}
+
+/* A closed thread's place, with its counters and its arena, or a further one. */
+static struct table_thread *thread_place(struct table *table)
+{
+	uint32_t count = atomic_load(&table->thread_count);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (!table->threads[i]->open)
+			return table->threads[i];
+	if (count == TABLE_THREADS_MAX)
+		return NULL;
+	struct table_thread *t = aligned_alloc(CACHE_LINE_BYTES, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	memset(t, 0, sizeof(*t));
+	t->table = table;
+	t->id = count;
+	atomic_store(&table->threads[count], t);
+	atomic_store(&table->thread_count, count + 1);
+	return t;
+}
+
+struct table_thread *table_thread_open(struct table *table, bool may_write)
+{
+	pthread_mutex_lock(&table->threads_lock);
+	struct table_thread *t = thread_place(table);
+
+	if (t) {
+		t->open = true;
+		t->may_write = may_write;
+		t->rng = rng_seeded(table->rng_seed + t->id);
+	}
+	pthread_mutex_unlock(&table->threads_lock);
+	if (!t)
+		return NULL;
+	if (table__arena_bind(t)) {
+		t->open = false;
+		return NULL;
+	}
+	table__own_thread_set(t);
+	rcu_register_thread();
+	return t;
+}
+
+void table_thread_close(struct table_thread *t)
+{
+	if (!t)
+		return;
+	struct table *table = t->table;
+
+	expire__thread_close(t);
+	reclaim__thread_close(t);
+	free(t->scan_items);
+	t->scan_items = NULL;
+	t->scan_capacity = 0;
+	t->pool_count = 0;
+	t->reserve_left_bytes = 0;
+	table__own_thread_set(NULL);
+	table__arena_unbind(t);
+	rcu_unregister_thread();
+	pthread_mutex_lock(&table->threads_lock);
+	t->open = false;
+	pthread_mutex_unlock(&table->threads_lock);
+}
+
+#define COST_RESIZE_NS   400
+#define RESIZES_PER_TURN 8
+
+/* The stages share the slice: each may take half of what is left, the last one all of it. */
+bool table_housekeep(struct table_thread *t, uint32_t budget)
+{
+	REQUIRE(t->may_write);
+	int64_t left = budget;
+	uint64_t with_expiry;
+
+	left -= left / 2 - reclaim__slice(t, left / 2);
+	left -= left / 2 - expire__slice(t, left / 2);
+	table__count_sum(t->table, &t->items_known, &with_expiry);
+	uint32_t steps = left / COST_RESIZE_NS < RESIZES_PER_TURN ? (uint32_t)(left / COST_RESIZE_NS)
+								  : RESIZES_PER_TURN;
+	bool more = table__resize_step(t, t->items_known, steps + 1);
+
+	table__flush_slice(t, left);
+	return more || reclaim__pending(t) || table__flush_pending(t->table);
+}
+
+static void note_peak(struct table *table, uint64_t bytes)
+{
+	uint64_t peak = atomic_load_explicit(&table->memory_peak_bytes, memory_order_relaxed);
+
+	while (bytes > peak && !atomic_compare_exchange_weak(&table->memory_peak_bytes, &peak, bytes))
+		;
+}
+
+void table_stats(const struct table *table, struct table_stats *stats)
+{
+	struct table *any = (struct table *)(uintptr_t)table;
+	uint32_t count = atomic_load_explicit(&any->thread_count, memory_order_acquire);
+
+	*stats = (struct table_stats){
+		.memory_bytes = table__memory_sum(table),
+		.index_bytes = counter_read(&table->index_committed_bytes),
+		.limbo_bytes = table__limbo_sum(table),
+		.region_bytes = table->region.size_bytes,
+		.buckets = atomic_load_explicit(&any->buckets, memory_order_relaxed),
+		.splits = counter_read(&table->splits),
+		.merges = counter_read(&table->merges),
+	};
+	table__count_sum(table, &stats->items, &stats->items_with_expiry);
+	for (uint32_t i = 0; i < count; i++) {
+		stats->expired += counter_read(&any->threads[i]->expired);
+		stats->evicted += counter_read(&any->threads[i]->evicted);
+		stats->limbo_items += counter_read(&any->threads[i]->limbo_items);
+	}
+	note_peak(any, stats->memory_bytes);
+	stats->memory_peak_bytes = atomic_load_explicit(&any->memory_peak_bytes, memory_order_relaxed);
+	stats->expire_sum_ms = atomic_load_explicit(&any->ttl_mean_ms, memory_order_relaxed);
+}

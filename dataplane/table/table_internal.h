@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/counter.h"
+#include "base/rng.h"
+#include "dataplane/table/bucket.h"
+#include "dataplane/table/table.h"
+
+#include <pthread.h>
+#include <stdalign.h>
+
+/*
+ * What the files of this folder share. In brackets: [const] set before threads start, [owner] the table_thread's own thread only,
+ * [owner w, any r] a relaxed counter, [any] atomic, written by whoever runs.
+ */
+
+#define TABLE_THREADS_MAX 128
+#define VERSION_TICK_SHIFT 4          // a tick of the version clock is 16 ns
+#define VERSION_GUARD_TICKS 31250     // 0.5 ms: how far clocks may be apart, see table_flush()
+#define VERSION_EPOCH_MS 1735689600000ULL // 2025-01-01: 56 bits of ticks reach 36 years from here
+
+/* Mean number of items per bucket that growth aims at, as a fraction of 4; shrinking begins far below. */
+#define LOAD_GROW_QUARTERS   24 // 6.0 per bucket
+#define LOAD_SHRINK_QUARTERS 8  // 2.0 per bucket
+
+/* Region of reserved memory, handed out from its start and never taken back. */
+struct region {
+	uint8_t *base;             // [const]
+	uint64_t size_bytes;       // [const] 0: there is no region
+	_Atomic uint64_t used_bytes; // [any]
+};
+
+struct limbo_chunk;
+
+/* Retired memory of one thread, oldest first. */
+struct limbo {
+	struct limbo_chunk *head, *tail; // tail is being filled
+	struct limbo_chunk *spares;
+	uint32_t room;                   // entries that can be retired without an allocation
+};
+
+struct timer_wheel;
+
+#define EVICT_POOL_SIZE 16
+
+struct evict_candidate {
+	uint64_t hash;
+	uint64_t version;
+	uint32_t idle_s;
+};
+
+struct CACHE_ALIGNED table_thread {
+	struct table *table;   // [const]
+	uint32_t id;           // [const]
+	bool may_write;        // [const]
+	bool open;             // under table->threads_lock
+	bool arena_made;
+	unsigned arena, arena_before;
+
+	// [owner]
+	uint64_t wall_ms;
+	uint32_t now_s;        // 24 bits of wall seconds, for the items' lru field
+	struct rng rng;
+	struct limbo limbo;
+	uint32_t changes_until_sum;
+	uint64_t items_known;  // of the whole table, at the last sum
+	uint64_t reserve_left_bytes, reserve_limit_bytes;
+	bool memory_short;     // an allocation has failed since the last table_reserve()
+	struct timer_wheel *wheel;
+	struct evict_candidate pool[EVICT_POOL_SIZE];
+	uint32_t pool_count;
+	struct item **scan_items;
+	uint32_t scan_capacity;
+
+	// [owner w, any r]
+	CACHE_ALIGNED counter clock; // the last version taken or seen; later ones are higher
+	counter memory_bytes;        // allocated minus freed by this thread, modulo 2^64
+	counter limbo_bytes, limbo_items;
+	_Atomic uint64_t count_epoch; // the flush word that the next two count for
+	counter items, items_with_expiry;
+	counter expired, evicted;
+};
+
+struct table {
+	struct bucket *index;            // [const]
+	uint64_t buckets_min, buckets_max; // [const]
+	struct hash_key hash_key;        // [const]
+	uint64_t hash_mask;              // [const] all ones; tests force collisions with less
+	uint64_t rng_seed;               // [const]
+	bool huge_pages;                 // [const]
+	void *index_reserved;            // [const]
+	uint64_t index_reserved_bytes;   // [const]
+	struct region region;
+	struct table_limits limits;
+
+	CACHE_ALIGNED _Atomic uint64_t buckets; // [any] written under resize_lock only
+	_Atomic uint64_t flushed;        // [any] versions up to this one are dead
+
+	CACHE_ALIGNED atomic_flag resize_lock; // never waited for
+	uint64_t resize_tag;             // of the last split or merge, under resize_lock
+	bool resize_grew;                // under resize_lock
+	counter index_committed_bytes, splits, merges;
+
+	CACHE_ALIGNED atomic_flag flush_sweep_lock; // never waited for
+	uint64_t flush_sweep_next;       // next bucket to rid of flushed items, under flush_sweep_lock
+	uint64_t flush_sweep_for;        // the flush word that the walk is for, under flush_sweep_lock
+	_Atomic uint64_t flush_swept;    // [any] the last one that a walk has been completed for
+
+	CACHE_ALIGNED atomic_flag expire_sweep_lock; // never waited for
+	uint64_t expire_sweep_next;      // the walk for expiry, under expire_sweep_lock
+	uint64_t expire_pass_started_ms, expire_pass_ms; // under expire_sweep_lock
+	uint64_t ttl_sum_ms, ttl_count;  // of the pass under way, under expire_sweep_lock
+	_Atomic uint64_t ttl_mean_ms;    // [any] of the last pass
+
+	CACHE_ALIGNED _Atomic uint64_t foreign_memory_bytes; // freed by threads without a table_thread
+	_Atomic uint64_t memory_peak_bytes;
+	_Atomic uint64_t version_base;
+	_Atomic bool version_base_set;
+
+	pthread_mutex_t threads_lock;    // opening and closing threads, and the orphans
+	_Atomic uint32_t thread_count;
+	_Atomic(struct table_thread *) threads[TABLE_THREADS_MAX];
+	_Atomic(struct limbo_chunk *) orphans;
+};
+
+/* memory.c: every byte of items, blobs and nodes goes through these and is counted. NULL: no memory. */
+void *table__alloc(struct table_thread *t, size_t size_bytes);
+void table__dealloc(struct table_thread *t, void *ptr, size_t size_bytes);
+size_t table__usable_bytes(const void *ptr, size_t size_bytes);
+uint64_t table__memory_sum(const struct table *table);
+uint64_t table__limbo_sum(const struct table *table);
+void table__own_thread_set(struct table_thread *t);
+int table__arena_bind(struct table_thread *t);
+void table__arena_unbind(struct table_thread *t);
+
+/* region.c */
+int table__region_init(struct region *region, uint64_t size_bytes, bool huge_pages);
+void table__region_fini(struct region *region);
+void *table__region_take(struct region *region, uint64_t size_bytes, uint64_t align_bytes);
+
+/* item.c */
+size_t item__size_bytes(const struct item *item);
+void item__set_version(struct item *item, uint64_t version);
+bool item__key_equal(const struct item *item, struct slice key);
+void item__touch(struct item *item, uint32_t now_s);
+uint64_t item__retired_bytes(const struct item *item);
+void item__free(struct table_thread *t, struct item *item);
+
+/* index.c */
+int table__index_init(struct table *table);
+void table__index_fini(struct table *table);
+bool table__index_commit(struct table *table, uint64_t buckets);
+uint64_t table__hash(const struct table *table, struct slice bytes);
+struct bucket *table__lock(struct table *table, uint64_t idx, uint64_t *hdr);
+struct bucket *table__lock_home(struct table_thread *t, uint64_t hash, uint64_t *idx, uint64_t *hdr);
+void table__unlock(struct bucket *b, uint64_t hdr, uint64_t version);
+slot_word *table__slot_find(struct bucket *b, const struct table_key *key, uint64_t *word);
+bool table__room(struct table_thread *t, struct bucket *b, uint32_t needed);
+void table__slot_insert(struct bucket *b, uint64_t word);
+void table__compact(struct table_thread *t, struct bucket *b);
+void table__spin(uint32_t *spins);
+
+/* lookup.c */
+bool table__item_live(const struct table_thread *t, const struct item *item, uint64_t flushed);
+bool table__item_expired(const struct table_thread *t, const struct item *item);
+
+/* version.c */
+uint64_t table__version_next(struct table_thread *t, uint64_t at_least, uint64_t flushed);
+void table__version_seen(struct table_thread *t, uint64_t version);
+void table__count_sum(const struct table *table, uint64_t *items, uint64_t *with_expiry);
+void table__count(struct table_thread *t, uint64_t flushed, int64_t items, int64_t with_expiry);
+
+/* grow.c */
+bool table__resize_step(struct table_thread *t, uint64_t items, uint32_t steps_max);
+void table__note_change(struct table_thread *t);
+
+/* reclaim.c: room for `count` retirements; false: no memory. Only then may anything be retired. */
+bool reclaim__prepare(struct table_thread *t, uint32_t count);
+void reclaim__retire_item(struct table_thread *t, struct item *item);
+void reclaim__retire_node(struct table_thread *t, slot_word *node);
+int64_t reclaim__slice(struct table_thread *t, int64_t budget);
+bool reclaim__pending(const struct table_thread *t);
+void reclaim__thread_close(struct table_thread *t);
+void reclaim__table_free(struct table *table, struct table_thread *t);
+
+/* sweep.c: rids a bucket of what has expired or been flushed. */
+#define SWEEP_ITEMS_MAX 64 // per call; the rest is found by the next one
+int table__sweep_bucket(struct table_thread *t, uint64_t idx);
+
+/* flush.c, expire.c */
+bool table__flush_pending(struct table *table);
+int64_t table__flush_slice(struct table_thread *t, int64_t budget);
+void expire__note(struct table_thread *t, uint64_t hash, uint64_t expire_ms);
+int64_t expire__slice(struct table_thread *t, int64_t budget);
+void expire__thread_close(struct table_thread *t);
