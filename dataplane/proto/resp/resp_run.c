@@ -61,7 +61,9 @@ void resp_run(struct session_host *host, struct request *request)
 		answer_refused(host, request, &reply);
 		return;
 	}
-	if (!cmd_admit(host->cmd, client, request->cmd, request->argc, request->argv, &reply))
+	// A write that another thread runs is admitted there: making room for it is a write, too.
+	if (!(request->alone && (request->cmd->flags & CMD_WRITE)) &&
+	    !cmd_admit(host->cmd, client, request->cmd, request->argc, request->argv, &reply))
 		return;
 	if (unlikely(request->alone)) {
 		forward(host, request, &reply);
