@@ -114,8 +114,8 @@ static int check_config(const struct port_system_config *config, char *why)
 		return port_fail(-EINVAL, why,
 				 "no network device: name one with nic-device, for example "
 				 "nic-device net_tap0,iface=wc0 or nic-device 0000:3b:00.0");
-	if (config->memory_mib < 32)
-		return port_fail(-EINVAL, why, "nic-memory-mib %u is too little: 32 is the least",
+	if (config->memory_mib < 16)
+		return port_fail(-EINVAL, why, "nic-memory-mib %u is too little: 16 is the least",
 				 config->memory_mib);
 	if (config->huge_pages)
 		return check_huge_pages(config->memory_mib, why);
