@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "dataplane/command/client.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct forward;
+struct mail;
+
+/*
+ * The only way between the control thread and a worker beside counters: small messages over two single-producer
+ * rings per worker. Whoever receives a mail owns it and what it points to.
+ */
+enum mail_kind {
+	MAIL_FORWARD, // worker -> control: run this request elsewhere
+	MAIL_REPLY,   // control -> worker: its reply
+	MAIL_RUN,     // control -> worker: run this write for the admin listener
+	MAIL_RAN,     // worker -> control: it has run
+	MAIL_VISIT,   // control -> worker: show all your connections to a visitor; answered by its `left`
+};
+
+struct mail {
+	enum mail_kind kind;
+	struct forward *forward;
+	struct worker_visit *visit;
+};
+
+/* What a visitor sees of a connection. Valid during the call. */
+struct worker_client_view {
+	const struct client *client;
+	uint32_t worker;
+	uint32_t query_bytes; // received, not parsed
+	uint32_t out_bytes;   // queued, not acknowledged
+	bool blocked;
+};
+
+/*
+ * Shows every connection of every worker to `visit`, on the worker's own thread, a slice per turn. True from visit closes the
+ * connection. `left` counts the workers that have not finished; the control thread waits for 0.
+ *
+ * Handshake: the worker's last act on the visit is to subtract from `left` with release; the control
+ * thread loads it with acquire before it reads what the visitor gathered, and frees the visit.
+ */
+struct worker_visit {
+	bool (*visit)(void *arg, const struct worker_client_view *view);
+	void *arg;
+	_Atomic uint32_t left;
+};
+
+/* NULL when there is no memory. */
+struct mail *mail_new(enum mail_kind kind, struct forward *forward, struct worker_visit *visit);
+void mail_free(struct mail *mail);
