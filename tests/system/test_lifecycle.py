@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Starting, stopping, crashing, and the configurations that must not start."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+
+import harness
+from harness import BINARY, SERVER, Appliance, Checks, sh
+
+
+def run(*args):
+    return subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=30)
+
+
+def check_help_and_version():
+    done = run("--help")
+    assert done.returncode == 0 and "maxmemory" in done.stdout and "nic-device" in done.stdout
+    done = run("--version")
+    assert done.returncode == 0 and "wirecache" in done.stdout
+
+
+BAD_CONFIGURATIONS = [
+    ("no-such-directive 1", "no-such-directive"),
+    ("maxmemory lots", "maxmemory"),
+    ("port 70000", "port"),
+    ("nic-address 10.0.0.0.1/24", "nic-address"),
+    ("poll-idle sometimes", "poll-idle"),
+    ("maxmemory-policy", "maxmemory-policy"),
+    ('logfile "unbalanced', "quot"),
+]
+
+
+def check_bad_configurations():
+    for text, word in BAD_CONFIGURATIONS:
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+            f.write(f"# a comment\n{text}\n")
+            f.flush()
+            for args in ((f.name,), (f.name, "--check-config")):
+                done = run(*args)
+                assert done.returncode == 1, (text, done)
+                assert word in done.stderr and f"{f.name}:2" in done.stderr, (text, done.stderr)
+
+
+def check_shipped_configuration():
+    done = run(os.path.join(harness.ROOT, "wirecache.conf"), "--nic-device", "net_null0", "--nic-address", "10.98.0.2/24",
+               "--check-config")
+    assert done.returncode == 0, done.stderr
+
+
+def check_bad_devices():
+    for device, word in (("net_af_packet0,iface=nosuch0", "nosuch0"), ("0000:ff:1f.7", "0000:ff:1f.7"),
+                         ("net_nosuch0", "net_nosuch0")):
+        done = run("--nic-device", device, "--nic-address", "10.98.0.2/24", "--nic-huge-pages", "no")
+        assert done.returncode == 1 and word in done.stderr, (device, done.stderr)
+
+
+def check_sigterm_closes_connections():
+    with Appliance() as appliance:
+        s = socket.create_connection((SERVER, 6379), timeout=10)
+        s.sendall(b"PING\r\n")
+        assert s.recv(16) == b"+PONG\r\n"
+        appliance.process.send_signal(signal.SIGTERM)
+        assert s.recv(16) == b"", "the connection was not closed"
+        s.close()
+        assert appliance.process.wait(timeout=20) == 0, appliance.log()
+        assert "wire0" not in sh("ip", "-n", appliance.client, "-o", "link"), "the tap device is still there"
+
+
+def check_crash_leaves_nothing():
+    appliance = Appliance()
+    with appliance:
+        appliance.process.kill()
+        appliance.process.wait()
+        appliance.start()
+
+
+def check_port_busy():
+    with Appliance() as appliance:
+        done = subprocess.run(["ip", "netns", "exec", appliance.server, BINARY, "--nic-device", "net_null0", "--nic-address",
+                               "10.98.0.3/24", "--nic-huge-pages", "no"], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1 and "6380" in done.stderr, done.stderr
+
+
+def main():
+    harness.require_root()
+    checks = Checks()
+    checks.run("--help and --version", check_help_and_version)
+    checks.run("bad configurations name file, line and directive", check_bad_configurations)
+    checks.run("the shipped configuration is good", check_shipped_configuration)
+    checks.run("devices that are not there", check_bad_devices)
+    checks.run("SIGTERM closes connections and takes the device back", check_sigterm_closes_connections)
+    checks.run("a start after kill -9", check_crash_leaves_nothing)
+    checks.run("a port that is taken", check_port_busy)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
