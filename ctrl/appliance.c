@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ctrl/appliance.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/rcu.h"
+#include "base/secret.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Builds the data side in the order in which its parts need each other: packet system, port, table, grace periods, workers. Called by main.c,
+ * once, on the main thread.
+ */
+
+#define CONNS_MIN         65536           // per appliance, whatever maxclients says at start
+#define SEND_LIMIT_BYTES  (64ULL << 20)   // copied reply bytes of a connection, when no limit is configured
+#define REGION_SLACK_MIN  (64ULL << 20)
+#define STEER_BUFFERS     1024            // frames that one ring between workers can hold
+#define NEIGHBOURS        4096
+#define PEERS_PER_WORKER  65536
+#define ICMP_RATE         1000            // replies per second and worker
+#define ARP_REACHABLE_NS  (60 * NS_PER_S)
+
+/* Cores the process may use, in rising order. Returns how many. */
+static int usable_cores(int cores[CPU_SETSIZE])
+{
+	cpu_set_t set;
+	int count = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return 0;
+	for (int core = 0; core < CPU_SETSIZE; core++) {
+		if (CPU_ISSET(core, &set))
+			cores[count++] = core;
+	}
+	return count;
+}
+
+/* How many workers, and where: worker-cores as given, else the highest cores, leaving the lowest to control. */
+static void place_workers(struct appliance *a)
+{
+	const struct config *config = a->config;
+	int cores[CPU_SETSIZE], listed[CONFIG_CORES_MAX];
+	int count = usable_cores(cores);
+	int listed_count = config_parse_cores(config->worker_cores, listed);
+	uint32_t wanted = (uint32_t)config->workers;
+
+	if (wanted == 0)
+		wanted = (uint32_t)(listed_count > 0 ? listed_count : (count > 1 ? count - 1 : 1));
+	if (wanted > WORKERS_MAX)
+		wanted = WORKERS_MAX;
+	a->workers_wanted = wanted;
+	for (uint32_t i = 0; i < wanted; i++) {
+		if ((int)i < listed_count)
+			a->worker_cores[i] = listed[i];
+		else if (listed_count == 0 && (uint32_t)count >= wanted)
+			a->worker_cores[i] = cores[(uint32_t)count - wanted + i];
+		else
+			a->worker_cores[i] = -1;
+	}
+}
+
+static int start_system(struct appliance *a, const char *program,
+			const struct config_command_line *line, char *why)
+{
+	const char *devices[] = {a->config->nic_device};
+	const struct port_system_config system = {
+		.program = program,
+		.eal_args = line->eal_args,
+		.eal_args_count = line->eal_args_count,
+		.devices = devices,
+		.devices_count = 1,
+		.huge_pages = a->config->nic_huge_pages,
+		.memory_mib = (uint32_t)a->config->nic_memory_mib,
+		.worker_cores = a->worker_cores,
+		.workers_count = (int)a->workers_wanted,
+	};
+	int result = port_system_start(&system, why);
+
+	a->system_started = result == 0;
+	return result;
+}
+
+static int set_faults(struct appliance *a, char *why)
+{
+	const struct config *config = a->config;
+	const struct port_fault_config faults = {
+		.seed = (uint64_t)config->nic_fault_seed,
+		.drop = (uint16_t)config->nic_fault_drop,
+		.duplicate = (uint16_t)config->nic_fault_duplicate,
+		.reorder = (uint16_t)config->nic_fault_reorder,
+		.corrupt = (uint16_t)config->nic_fault_corrupt,
+		.delay = (uint16_t)config->nic_fault_delay,
+		.delay_us = (uint32_t)config->nic_fault_delay_us,
+	};
+	int result = 0;
+
+	if (!faults.drop && !faults.duplicate && !faults.reorder && !faults.corrupt && !faults.delay)
+		return 0;
+	log_warning("the fault layer is on: frames are being spoilt on purpose");
+	for (uint16_t i = 0; i < port_queues(a->port) && result == 0; i++)
+		result = port_queue_set_faults(port_queue(a->port, i), &faults);
+	if (result != 0)
+		snprintf(why, APPLIANCE_WHY_MAX, "the fault layer cannot be switched on: %s", strerror(-result));
+	return result;
+}
+
+static int start_port(struct appliance *a, char *why)
+{
+	const struct config *config = a->config;
+	uint32_t pairs = a->workers_wanted * (a->workers_wanted - 1);
+	const struct port_config port = {
+		.queues_wanted = (uint16_t)(config->nic_queues ? config->nic_queues : a->workers_wanted),
+		.rx_descs = (uint16_t)config->nic_rx_descriptors,
+		.tx_descs = (uint16_t)config->nic_tx_descriptors,
+		.mtu = (uint16_t)config->nic_mtu,
+		.extra_buffers = pairs * STEER_BUFFERS,
+	};
+	int result = port_open(0, &port, &a->port, why);
+
+	if (result == 0)
+		result = set_faults(a, why);
+	if (result == 0)
+		result = port_start(a->port, why);
+	if (result != 0)
+		return result;
+	a->port_started = true;
+	port_info(a->port, &a->info);
+	return 0;
+}
+
+static int start_table(struct appliance *a, char *why)
+{
+	const struct config *config = a->config;
+	uint64_t slack = config->maxmemory / 4 > REGION_SLACK_MIN ? config->maxmemory / 4 : REGION_SLACK_MIN;
+	struct table_config table = {
+		.buckets_initial = 1 << 16,
+		.region_bytes = config->memory_region ? config->memory_region : config->maxmemory + slack,
+		.huge_pages = config->huge_pages,
+	};
+	int result;
+
+	secret_fill(&table.hash_key, sizeof(table.hash_key));
+	secret_fill(&table.rng_seed, sizeof(table.rng_seed));
+	result = table_new(&table, &a->table, why);
+	if (result != 0)
+		return result;
+	result = rcu_start();
+	a->rcu_started = result == 0;
+	a->neighbours = neigh_table_new(NEIGHBOURS);
+	a->fabric = worker_fabric_new(a->workers_wanted, port_queues(a->port) < a->workers_wanted
+								 ? port_queues(a->port)
+								 : a->workers_wanted);
+	if (result == 0 && (!a->neighbours || !a->fabric))
+		result = -ENOMEM;
+	if (result != 0)
+		snprintf(why, APPLIANCE_WHY_MAX, "cannot start: %s", strerror(-result));
+	return result;
+}
+
+static struct ip_config ip_settings(const struct appliance *a)
+{
+	const struct config *config = a->config;
+	uint8_t address[4], gateway[4] = {0};
+	unsigned prefix_bits = 0;
+	struct ip_config ip = {
+		.mtu = a->info.mtu,
+		.icmp_rate = ICMP_RATE,
+		.peers_max = PEERS_PER_WORKER,
+		.arp_reachable_ns = ARP_REACHABLE_NS,
+	};
+
+	INVARIANT(config_parse_cidr(config->nic_address, address, &prefix_bits)); // config_load() has checked
+	if (config->nic_gateway[0] != '\0')
+		INVARIANT(config_parse_ip4(config->nic_gateway, gateway));
+	memcpy(&ip.address.raw, address, sizeof(address));
+	memcpy(&ip.gateway.raw, gateway, sizeof(gateway));
+	memcpy(ip.mac, a->info.mac, sizeof(ip.mac));
+	ip.prefix_len = (uint8_t)prefix_bits;
+	return ip;
+}
+
+static struct tcp_config tcp_settings(const struct appliance *a)
+{
+	const struct config *config = a->config;
+	uint32_t workers = a->workers_wanted;
+	uint64_t conns = config->maxclients > CONNS_MIN ? (uint64_t)config->maxclients : CONNS_MIN;
+	uint64_t output = config->client_output_buffer_limit.hard_bytes[CONFIG_CLASS_NORMAL];
+	struct tcp_config tcp = {
+		// Flows fall on workers by chance: a quarter more than the mean for each.
+		.conns_max = (uint32_t)(workers == 1 ? conns : conns / workers * 5 / 4),
+		.syn_max = (uint32_t)config->tcp_syn_max,
+		.time_wait_max = (uint32_t)config->tcp_time_wait_max,
+		.mtu = a->info.mtu,
+		.rcv_wnd_bytes = (uint32_t)config->tcp_receive_window,
+		.snd_high_bytes = (uint32_t)config->tcp_send_high,
+		.snd_max_bytes = (uint32_t)(output && output < SEND_LIMIT_BYTES ? output : SEND_LIMIT_BYTES),
+		.snd_pool_bytes = (uint32_t)(config->tcp_send_pool / workers),
+		.ooo_pool_bytes = (uint32_t)(config->tcp_reorder_pool / workers),
+		.ooo_conn_bytes = (uint32_t)config->tcp_reorder_connection,
+		.keepalive_idle_ns = (uint64_t)config->tcp_keepalive * NS_PER_S,
+		.stalled_reader_ns = (uint64_t)config->tcp_stalled_reader_ms * NS_PER_MS,
+		.time_wait_ns = (uint64_t)config->tcp_time_wait_ms * NS_PER_MS,
+		.timestamps = config->tcp_timestamps,
+		.sack = config->tcp_sack,
+		.window_scale = config->tcp_window_scaling,
+	};
+
+	secret_fill(tcp.secret, sizeof(tcp.secret));
+	secret_fill(&tcp.rng_seed, sizeof(tcp.rng_seed));
+	return tcp;
+}
+
+static enum worker_idle_policy idle_policy(const struct appliance *a)
+{
+	switch ((enum config_poll_idle)a->config->poll_idle) {
+	case CONFIG_POLL_BUSY:
+		return WORKER_IDLE_BUSY;
+	case CONFIG_POLL_ADAPTIVE:
+		return WORKER_IDLE_ADAPTIVE;
+	case CONFIG_POLL_AUTO:
+		break;
+	}
+	return a->info.virtual_device ? WORKER_IDLE_ADAPTIVE : WORKER_IDLE_BUSY;
+}
+
+static int start_workers(struct appliance *a, char *why)
+{
+	struct worker_config worker = {
+		.count = a->workers_wanted,
+		.idle = idle_policy(a),
+		.resp_port = (uint16_t)a->config->port,
+		.mc_port = (uint16_t)a->config->memcached_port,
+		.table = a->table,
+		.port = a->port,
+		.neighbours = a->neighbours,
+		.fabric = a->fabric,
+		.limits = &a->limits,
+		.live = &a->live,
+		.ip = ip_settings(a),
+		.tcp = tcp_settings(a),
+	};
+	int result = 0;
+
+	for (uint32_t i = 0; i < a->workers_wanted && result == 0; i++) {
+		worker.id = i;
+		worker.core = a->worker_cores[i];
+		worker.queue = port_queue(a->port, (uint16_t)i);
+		result = worker_start(&worker, &a->workers[i]);
+		if (result == 0)
+			a->workers_count++;
+	}
+	if (result != 0)
+		snprintf(why, APPLIANCE_WHY_MAX, "worker %u cannot start: %s", worker.id, strerror(-result));
+	return result;
+}
+
+bool appliance_apply(void *arg, const struct config *config, char *why)
+{
+	struct appliance *a = arg;
+	struct table_limits *limits = table_limits(a->table);
+	uint32_t clients = (uint32_t)((config->maxclients + a->workers_wanted - 1) / a->workers_wanted);
+
+	atomic_store_explicit(&limits->maxmemory_bytes, config->maxmemory, memory_order_relaxed);
+	atomic_store_explicit(&limits->policy, (uint32_t)config->maxmemory_policy, memory_order_relaxed);
+	atomic_store_explicit(&a->live.idle_timeout_s, (uint32_t)config->timeout, memory_order_relaxed);
+	atomic_store_explicit(&a->live.clients_max_worker, clients, memory_order_relaxed);
+	atomic_store_explicit(&a->limits.bulk_max_bytes, config->proto_max_bulk_len, memory_order_relaxed);
+	atomic_store_explicit(&a->limits.query_max_bytes, config->client_query_buffer_limit, memory_order_relaxed);
+	atomic_store_explicit(&a->limits.mc_item_max_bytes, config->memcached_max_item_size, memory_order_relaxed);
+	atomic_store_explicit(&a->limits.mc_flush_enabled, config->memcached_flush_enabled, memory_order_relaxed);
+	log_set_level((enum log_level)config->loglevel);
+	return true;
+}
+
+int appliance_start(struct appliance *a, const struct config *config, const char *program,
+		    const struct config_command_line *line, char why[APPLIANCE_WHY_MAX])
+{
+	int result;
+
+	*a = (struct appliance){.config = config};
+	place_workers(a);
+	result = start_system(a, program, line, why);
+	if (result == 0)
+		result = start_port(a, why);
+	if (result == 0)
+		result = start_table(a, why);
+	if (result == 0) {
+		appliance_apply(a, config, why);
+		result = start_workers(a, why);
+	}
+	if (result != 0)
+		appliance_stop(a);
+	return result;
+}
+
+void appliance_stop(struct appliance *a)
+{
+	for (uint32_t i = 0; i < a->workers_count; i++)
+		worker_ask_stop(a->workers[i]);
+	for (uint32_t i = 0; i < a->workers_count; i++)
+		worker_join(a->workers[i]);
+	for (uint32_t i = 0; i < a->workers_count; i++)
+		worker_free(a->workers[i]);
+	worker_fabric_free(a->fabric);
+	neigh_table_free(a->neighbours);
+	if (a->rcu_started)
+		rcu_stop();
+	table_free(a->table);
+	if (a->port_started)
+		port_stop(a->port);
+	if (a->port)
+		port_close(a->port);
+	if (a->system_started)
+		port_system_stop();
+	*a = (struct appliance){0};
+}
