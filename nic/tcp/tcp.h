@@ -12,12 +12,13 @@
 
 /*
  * TCP (RFC 9293) as a pure library: time, randomness and output are arguments, so a simulation or a
- * fuzzer drives it as well as a worker does. One struct tcp_stack per worker; nothing is shared between stacks.
- * All calls come from the thread that owns the stack.
+ * fuzzer drives it as well as a worker does. One struct tcp_stack per worker; nothing is shared
+ * between stacks. All calls come from the thread that owns the stack.
  *
- * Per burst the owner calls tcp_prefetch() for all packets, tcp_input() for each, looks at the data it was given,
- * writes replies with tcp_out(), then calls tcp_burst_end() once: replies leave with ACKs on them, and only
- * what no reply has acknowledged gets an ACK of its own. tcp_tick() runs the timers.
+ * Per burst the owner calls tcp_prefetch() for all packets, tcp_input() for each, looks at the data
+ * it was given, writes replies with tcp_out(), then calls tcp_burst_end() once: replies leave with
+ * ACKs on them, and only what no reply has acknowledged gets an ACK of its own. tcp_tick() runs the
+ * timers.
  */
 struct tcp_stack;
 struct tcp_conn;
@@ -70,7 +71,8 @@ struct tcp_config {
 	uint16_t mtu;                // bytes of IP packet; the MSS follows
 	uint32_t rcv_wnd_bytes;      // receive window of a connection, constant
 	uint32_t snd_high_bytes;     // copied bytes queued, above which tcp_out_full() is true
-	uint32_t snd_max_bytes;      // copied bytes queued, at which the sink refuses and the connection fails
+	// copied bytes queued, at which the sink refuses and the connection fails
+	uint32_t snd_max_bytes;
 	uint32_t snd_pool_bytes;     // for the copied bytes of all connections
 	uint32_t ooo_pool_bytes;     // for out-of-order bytes of all connections
 	uint32_t ooo_conn_bytes;     // for those of one
@@ -82,7 +84,9 @@ struct tcp_config {
 	uint64_t rng_seed;           // jitter, port choice
 };
 
-/* Counters, written by the owner, read by anyone. X(symbol, metric label, help) in tcp_counter.def. */
+/*
+ * Counters, written by the owner, read by anyone. X(symbol, metric label, help) in tcp_counter.def.
+ */
 enum tcp_counter_id {
 #define TCP_COUNTER(symbol, label, help) TCP_COUNT_##symbol,
 #include "nic/tcp/tcp_counter.def"
@@ -124,28 +128,39 @@ void tcp_prefetch_conn(struct tcp_stack *stack, uint32_t hash);
 
 void tcp_input(struct tcp_stack *stack, const struct tcp_packet *packet, uint64_t now_ns);
 
-/* A quoted ICMP error (RFC 792) about one of our flows: too-big clamps the MSS, others are soft (RFC 5927). */
+/*
+ * A quoted ICMP error (RFC 792) about one of our flows: too-big clamps the MSS, others are soft
+ * (RFC 5927).
+ */
 void tcp_icmp_error(struct tcp_stack *stack, const struct flow *flow, uint32_t hash,
 		    struct slice icmp, uint64_t now_ns);
 
-/* Sends what has been queued and owed since the last call, and frees out-of-order bytes that were handed over. */
+/*
+ * Sends what has been queued and owed since the last call, and frees out-of-order bytes that were
+ * handed over.
+ */
 void tcp_burst_end(struct tcp_stack *stack, uint64_t now_ns);
 
 /* Timers that are due, at most `budget` of them. Returns how many ran. */
 uint32_t tcp_tick(struct tcp_stack *stack, uint64_t now_ns, uint32_t budget);
 
-/* When the next timer is due, at the earliest; UINT64_MAX when none is armed. For an idle loop's sleep. */
+/*
+ * When the next timer is due, at the earliest; UINT64_MAX when none is armed. For an idle loop's
+ * sleep.
+ */
 uint64_t tcp_next_deadline_ns(const struct tcp_stack *stack);
 
 /*
- * Active open. flow->local_port must be set by the caller. NULL when there is no room. on_open or on_close follows.
+ * Active open. flow->local_port must be set by the caller. NULL when there is no room. on_open or
+ * on_close follows.
  */
 struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct flow *flow, uint32_t hash,
 			     uint32_t peer, uint64_t now_ns);
 
 /*
- * The connection's send queue as a sink for replies. Valid until the next call of another tcp_ function; bytes
- * written leave at tcp_burst_end(). Blobs are sent by reference, never copied, and held until they are acknowledged.
+ * The connection's send queue as a sink for replies. Valid until the next call of another tcp_
+ * function; bytes written leave at tcp_burst_end(). Blobs are sent by reference, never copied, and
+ * held until they are acknowledged.
  */
 struct out *tcp_out(struct tcp_conn *conn);
 
@@ -153,8 +168,8 @@ struct out *tcp_out(struct tcp_conn *conn);
 bool tcp_out_full(const struct tcp_conn *conn);
 
 /*
- * The owner keeps `bytes` of this connection's data unprocessed: the window it advertises closes by as much,
- * without ever taking back what it offered (RFC 9293 3.8.6).
+ * The owner keeps `bytes` of this connection's data unprocessed: the window it advertises closes by
+ * as much, without ever taking back what it offered (RFC 9293 3.8.6).
  */
 void tcp_set_held(struct tcp_conn *conn, uint32_t bytes);
 
@@ -167,9 +182,13 @@ void tcp_abort(struct tcp_conn *conn);
 void tcp_set_user(struct tcp_conn *conn, void *user);
 void *tcp_user(const struct tcp_conn *conn);
 const struct flow *tcp_flow(const struct tcp_conn *conn);
-uint32_t tcp_queued_bytes(const struct tcp_conn *conn); // unacknowledged and unsent, copied and referenced
+// unacknowledged and unsent, copied and referenced
+uint32_t tcp_queued_bytes(const struct tcp_conn *conn);
 uint32_t tcp_conn_count(const struct tcp_stack *stack);
 
-/* Calls back for each connection, from index *cursor on, at most `max`; *cursor is 0 when all have been seen. */
+/*
+ * Calls back for each connection, from index *cursor on, at most `max`; *cursor is 0 when all have
+ * been seen.
+ */
 void tcp_walk(struct tcp_stack *stack, uint32_t *cursor, uint32_t max,
 	      void (*visit)(void *arg, struct tcp_conn *conn), void *arg);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nic/tcp/tcp_stack.h"
+
+/*
+ * Congestion control: slow start, congestion avoidance, NewReno fast recovery and the answer to
+ * time-outs (RFC 5681, 6582), growth only while the window is used (RFC 7661), undo of needless
+ * time-outs (RFC 3522). tcp_ack.c and tcp_timer.c report events; tcp_output.c keeps the flight
+ * below cwnd. All sizes in bytes.
+ */
+
+#define INITIAL_SEGMENTS   10 // RFC 6928
+#define INITIAL_BYTES_MAX  14600u
+#define DUP_ACK_THRESHOLD  3
+#define CWND_MAX           (64u << 20)
+
+static uint32_t initial_window(const struct tcp_conn *conn)
+{
+	uint32_t smss = conn->segment_max;
+	uint32_t bytes = INITIAL_SEGMENTS * smss;
+	uint32_t cap = 2 * smss > INITIAL_BYTES_MAX ? 2 * smss : INITIAL_BYTES_MAX;
+
+	return bytes < cap ? bytes : cap;
+}
+
+void tcp__cc_init(struct tcp_conn *conn, bool lost_handshake)
+{
+	// RFC 5681 3.1: a lost SYN or SYN-ACK leaves one segment.
+	conn->cwnd = lost_handshake ? conn->segment_max : initial_window(conn);
+	conn->ssthresh = CWND_MAX;
+	conn->recover = conn->snd_una;
+	conn->cwnd_credit = 0;
+}
+
+static uint32_t halved(const struct tcp_conn *conn, uint32_t flight)
+{
+	uint32_t smss = conn->segment_max;
+
+	return flight / 2 > 2 * smss ? flight / 2 : 2 * smss;
+}
+
+/* RFC 6582 3.2: an ACK during fast recovery. */
+static void recovery_acked(struct tcp_conn *conn, uint32_t acked)
+{
+	uint32_t smss = conn->segment_max;
+
+	if (tcp_seq_ge(conn->snd_una, conn->recover)) {
+		// Step 3, full acknowledgment, the careful variant that avoids a burst.
+		uint32_t flight = tcp__flight(conn);
+		uint32_t bytes = (flight > smss ? flight : smss) + smss;
+
+		conn->cwnd = bytes < conn->ssthresh ? bytes : conn->ssthresh;
+		tcp__clear(conn, TCP_F_RECOVERY);
+		tcp__clear(conn, TCP_F_RETRANSMIT);
+		return;
+	}
+	// Step 3, partial acknowledgment: the next hole begins at snd_una.
+	conn->cwnd = conn->cwnd > acked ? conn->cwnd - acked : 0;
+	if (acked >= smss)
+		conn->cwnd += smss;
+	if (conn->cwnd < smss)
+		conn->cwnd = smss;
+	tcp__set(conn, TCP_F_RETRANSMIT);
+}
+
+/* snd_una has moved by `acked`. */
+void tcp__cc_acked(struct tcp_conn *conn, uint32_t acked)
+{
+	uint32_t smss = conn->segment_max;
+	bool after_timeout = tcp_seq_lt(conn->snd_una - acked, conn->recover);
+
+	if (tcp__has(conn, TCP_F_RECOVERY)) {
+		recovery_acked(conn, acked);
+		return;
+	}
+	// Keeps `recover` near, or comparisons would turn round after 2 GiB.
+	conn->recover = tcp_seq_max(conn->recover, conn->snd_una);
+	if (!tcp__has(conn, TCP_F_CWND_LIMITED) || conn->cwnd >= CWND_MAX)
+		return;
+	if (conn->cwnd < conn->ssthresh) {
+		// RFC 3465 2.3: after a time-out one ACK may cover much that arrived long before.
+		conn->cwnd += after_timeout && acked > smss ? smss : acked;
+		return;
+	}
+	conn->cwnd_credit += acked;
+	if (conn->cwnd_credit >= conn->cwnd) {
+		conn->cwnd_credit -= conn->cwnd;
+		conn->cwnd += smss;
+	}
+}
+
+void tcp__cc_dup_ack(struct tcp_conn *conn)
+{
+	uint32_t smss = conn->segment_max;
+
+	if (conn->dup_acks < UINT8_MAX)
+		conn->dup_acks++;
+	if (tcp__has(conn, TCP_F_RECOVERY)) {
+		// RFC 5681 3.2 step 4: a segment has left the network. No more can have than were
+		// in it.
+		if (conn->cwnd < conn->ssthresh + (conn->recover - conn->snd_una) + 3 * smss)
+			conn->cwnd += smss;
+		return;
+	}
+	// RFC 6582 3.2 step 2: duplicates of what a time-out sent again are no sign of loss.
+	if (conn->dup_acks != DUP_ACK_THRESHOLD || tcp_seq_lt(conn->snd_una, conn->recover))
+		return;
+	conn->ssthresh = halved(conn, tcp__flight(conn));
+	conn->cwnd = conn->ssthresh + 3 * smss;
+	conn->recover = conn->snd_max;
+	conn->cwnd_credit = 0;
+	tcp__set(conn, TCP_F_RECOVERY);
+	tcp__set(conn, TCP_F_RETRANSMIT);
+	tcp__count(conn->stack, TCP_COUNT_FAST_RETRANSMITS);
+}
+
+/* The retransmission timer has expired; conn->backoff counts how often without progress. */
+void tcp__cc_timeout(struct tcp_conn *conn)
+{
+	struct tcp_stack *stack = conn->stack;
+	uint32_t flight = conn->snd_max - conn->snd_una;
+
+	if (conn->backoff == 1) {
+		// RFC 5681 3.1: only the first time-out of a series tells about the flight.
+		conn->undo_cwnd = conn->cwnd;
+		conn->undo_ssthresh = conn->ssthresh;
+		conn->undo_ts = stack->now_ms + conn->ts_offset;
+		conn->undo_sent_ns = conn->last_tx_ns;
+		conn->ssthresh = halved(conn, flight);
+		if (tcp__has(conn, TCP_F_TIMESTAMPS) && !tcp__has(conn, TCP_F_RECOVERY))
+			tcp__set(conn, TCP_F_RTO_UNDO);
+	}
+	conn->cwnd = conn->segment_max;
+	conn->cwnd_credit = 0;
+	conn->dup_acks = 0;
+	conn->recover = conn->snd_max;
+	tcp__clear(conn, TCP_F_RECOVERY);
+	tcp__clear(conn, TCP_F_RETRANSMIT);
+}
+
+/*
+ * RFC 3522: the first ACK after a time-out echoes a timestamp from before it, so nothing was lost.
+ * Returns whether it was undone.
+ */
+bool tcp__cc_undo_timeout(struct tcp_conn *conn, uint32_t tsecr)
+{
+	if (!tcp__has(conn, TCP_F_RTO_UNDO))
+		return false;
+	tcp__clear(conn, TCP_F_RTO_UNDO);
+	if (tsecr == 0 || !tcp_seq_lt(tsecr, conn->undo_ts))
+		return false;
+	conn->cwnd = conn->undo_cwnd;
+	conn->ssthresh = conn->undo_ssthresh;
+	conn->recover = conn->snd_una;
+	tcp__rtt_raise_floor(conn, conn->stack->now_ns - conn->undo_sent_ns);
+	return true;
+}
+
+/* RFC 5681 4.1: after an idle time the old window says nothing about the network. */
+void tcp__cc_restart(struct tcp_conn *conn)
+{
+	uint32_t window = initial_window(conn);
+
+	if (conn->cwnd > window)
+		conn->cwnd = window;
+}

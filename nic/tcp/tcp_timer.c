@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nic/tcp/tcp_stack.h"
+
+/*
+ * Everything that happens because time passes. A connection has one wheel timer; its several
+ * deadlines are fields, and the timer, when it fires, runs those that have come and arms itself for
+ * the next. Delays that are the same for all (delayed ACK, pause after a refused emit, half-open,
+ * TIME-WAIT) are FIFOs. Called by the worker once per loop.
+ */
+
+static uint64_t keepalive_interval_ns(const struct tcp_stack *stack)
+{
+	uint64_t quarter = stack->config.keepalive_idle_ns / 4;
+
+	return quarter < 75 * TCP_SECOND_NS ? quarter : 75 * TCP_SECOND_NS;
+}
+
+static uint64_t keepalive_deadline(const struct tcp_conn *conn)
+{
+	const struct tcp_stack *stack = conn->stack;
+	uint64_t idle_ns = stack->config.keepalive_idle_ns;
+	bool open = conn->state == TCP_STATE_ESTABLISHED || conn->state == TCP_STATE_CLOSE_WAIT;
+
+	// RFC 9293 3.8.4: only while nothing else would find a dead peer.
+	if (idle_ns == 0 || !open || conn->rtx_deadline_ns != TCP_NEVER_NS)
+		return TCP_NEVER_NS;
+	if (conn->keepalives > 0 && conn->keepalive_sent_ns >= conn->last_rx_ns)
+		return conn->keepalive_sent_ns + keepalive_interval_ns(stack);
+	return conn->last_rx_ns + idle_ns;
+}
+
+/*
+ * A reader that takes nothing while its queue is full, or while all queues together are nearly so.
+ */
+static uint64_t stall_deadline(const struct tcp_conn *conn)
+{
+	const struct tcp_stack *stack = conn->stack;
+	const struct tcp_slab *chunks = &stack->sendq_pool.chunks;
+	bool scarce = chunks->used > chunks->count / 4 * 3;
+
+	if (stack->config.stalled_reader_ns == 0 || !conn->sendq.head ||
+	    !(tcp__has(conn, TCP_F_FULL) || scarce))
+		return TCP_NEVER_NS;
+	return conn->progress_ns + stack->config.stalled_reader_ns;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t tcp__conn_deadline(const struct tcp_conn *conn)
+{
+	return earlier(earlier(conn->rtx_deadline_ns, conn->state_deadline_ns),
+		       earlier(keepalive_deadline(conn), stall_deadline(conn)));
+}
+
+/* (Re)starts the retransmission timer, or the probe timer when the window is closed. */
+void tcp__rtx_arm(struct tcp_conn *conn)
+{
+	uint64_t after_ns = tcp__rto_ns(conn);
+
+	if (conn->snd_wnd == 0 && conn->state > TCP_STATE_SYN_RECEIVED && after_ns < TCP_PROBE_NS_MIN)
+		after_ns = TCP_PROBE_NS_MIN;
+	if (after_ns > TCP_PROBE_NS_MAX)
+		after_ns = TCP_PROBE_NS_MAX;
+	conn->rtx_deadline_ns = conn->stack->now_ns + after_ns;
+	tcp__timer_want(conn, conn->rtx_deadline_ns);
+}
+
+static void time_out(struct tcp_conn *conn)
+{
+	tcp__count(conn->stack, TCP_COUNT_TIMED_OUT);
+	tcp__conn_reset(conn, TCP_CLOSED_TIMEOUT);
+}
+
+static void syn_expired(struct tcp_conn *conn)
+{
+	if (conn->syn_retries >= TCP_SYN_RETRIES_MAX) {
+		time_out(conn);
+		return;
+	}
+	conn->syn_retries++;
+	conn->backoff++;
+	conn->snd_nxt = conn->iss;
+	tcp__rtx_arm(conn);
+	tcp__output(conn);
+}
+
+/* RFC 6298 5.4 to 5.6: go back and start over with one segment. */
+static void rto_expired(struct tcp_conn *conn)
+{
+	tcp__count(conn->stack, TCP_COUNT_RTO);
+	conn->backoff++;
+	tcp__cc_timeout(conn);
+	conn->snd_nxt = conn->snd_una;
+	tcp_sendq_rewind(&conn->sendq);
+	tcp__clear(conn, TCP_F_RTT_TIMING);
+	tcp__rtx_arm(conn);
+	tcp__output(conn);
+}
+
+static void probe_expired(struct tcp_conn *conn)
+{
+	tcp__count(conn->stack, TCP_COUNT_ZERO_WINDOW_PROBES);
+	if (conn->backoff < UINT8_MAX)
+		conn->backoff++;
+	tcp__rtx_arm(conn);
+	tcp__send_probe(conn);
+}
+
+static void rtx_expired(struct tcp_conn *conn)
+{
+	struct tcp_stack *stack = conn->stack;
+	bool closed_window = tcp__flight(conn) == 0 && conn->snd_wnd == 0;
+	uint64_t since_ns = closed_window ? conn->last_rx_ns : conn->progress_ns;
+
+	if (conn->state <= TCP_STATE_SYN_RECEIVED) {
+		syn_expired(conn);
+	} else if (stack->now_ns > since_ns + TCP_GIVE_UP_NS) {
+		time_out(conn);
+	} else if (tcp_link_linked(&conn->blocked)) {
+		// Our own lack of buffers is no sign of loss: the pause after it comes first.
+		tcp__rtx_arm(conn);
+	} else if (closed_window) {
+		probe_expired(conn);
+	} else {
+		rto_expired(conn);
+	}
+}
+
+static void keepalive_expired(struct tcp_conn *conn)
+{
+	struct tcp_stack *stack = conn->stack;
+
+	if (conn->keepalives > 0 && conn->keepalive_sent_ns < conn->last_rx_ns)
+		conn->keepalives = 0;
+	if (conn->keepalives >= TCP_KEEPALIVES_MAX) {
+		time_out(conn);
+		return;
+	}
+	conn->keepalives++;
+	conn->keepalive_sent_ns = stack->now_ns;
+	tcp__count(stack, TCP_COUNT_KEEPALIVES);
+	tcp__send_probe(conn);
+}
+
+/* The owner has closed. FIN-WAIT-2 has its time; the others may go on while bytes move. */
+static void state_expired(struct tcp_conn *conn)
+{
+	uint64_t until_ns = conn->progress_ns + TCP_LINGER_NS;
+
+	if (conn->state != TCP_STATE_FIN_WAIT_2 && until_ns > conn->stack->now_ns)
+		conn->state_deadline_ns = until_ns;
+	else
+		time_out(conn);
+}
+
+static void conn_expired(struct tcp_conn *conn)
+{
+	struct tcp_stack *stack = conn->stack;
+
+	conn->timer_at_ns = TCP_NEVER_NS;
+	if (conn->state_deadline_ns <= stack->now_ns)
+		state_expired(conn);
+	if (conn->state != TCP_STATE_CLOSED && stall_deadline(conn) <= stack->now_ns) {
+		tcp__count(stack, TCP_COUNT_STALLED_READERS);
+		tcp__conn_reset(conn, TCP_CLOSED_OVERLOAD);
+	}
+	if (conn->state != TCP_STATE_CLOSED && conn->rtx_deadline_ns <= stack->now_ns)
+		rtx_expired(conn);
+	if (conn->state != TCP_STATE_CLOSED && keepalive_deadline(conn) <= stack->now_ns)
+		keepalive_expired(conn);
+	if (conn->state != TCP_STATE_CLOSED)
+		tcp__timer_want(conn, tcp__conn_deadline(conn));
+}
+
+static uint32_t tick_wheel(struct tcp_stack *stack, uint32_t budget)
+{
+	struct tcp_wheel_node *node;
+	uint32_t ran = 0;
+
+	for (; ran < budget; ran++) {
+		node = tcp_wheel_pop(&stack->wheel, stack->now_ns);
+		if (!node)
+			break;
+		conn_expired(CONTAINER_OF(node, struct tcp_conn, timer));
+	}
+	return ran;
+}
+
+static uint32_t tick_delacks(struct tcp_stack *stack, uint32_t budget)
+{
+	uint32_t ran = 0;
+
+	for (; ran < budget && !tcp_list_empty(&stack->delacks); ran++) {
+		struct tcp_conn *conn = CONTAINER_OF(stack->delacks.next, struct tcp_conn, delack);
+
+		if (conn->delack_at_ns > stack->now_ns)
+			break;
+		tcp_link_remove(&conn->delack);
+		// A reply may have carried it meanwhile; leaving the list is done here only, to
+		// keep it off the fast path.
+		if (conn->rcv_nxt != conn->rcv_acked) {
+			tcp__count(stack, TCP_COUNT_DELAYED_ACKS);
+			tcp__send_ack(conn);
+		}
+	}
+	return ran;
+}
+
+static uint32_t tick_blocked(struct tcp_stack *stack, uint32_t budget)
+{
+	uint32_t ran = 0;
+
+	for (; ran < budget && !tcp_list_empty(&stack->blocked); ran++) {
+		struct tcp_conn *conn = CONTAINER_OF(stack->blocked.next, struct tcp_conn, blocked);
+
+		if (conn->blocked_until_ns > stack->now_ns)
+			break;
+		tcp_link_remove(&conn->blocked);
+		tcp__flush(conn);
+	}
+	return ran;
+}
+
+uint32_t tcp_tick(struct tcp_stack *stack, uint64_t now_ns, uint32_t budget)
+{
+	uint32_t ran = 0;
+
+	tcp__set_now(stack, now_ns);
+	ran += tick_delacks(stack, budget - ran);
+	ran += tick_blocked(stack, budget - ran);
+	ran += tick_wheel(stack, budget - ran);
+	ran += tcp__syn_tick(stack, budget - ran);
+	ran += tcp__time_wait_tick(stack, budget - ran);
+	tcp__reap(stack);
+	return ran;
+}
+
+uint64_t tcp_next_deadline_ns(const struct tcp_stack *stack)
+{
+	uint64_t next = tcp_wheel_next_ns(&stack->wheel);
+
+	if (stack->touched_head)
+		return stack->now_ns;
+	if (!tcp_list_empty(&stack->delacks))
+		next = earlier(next, CONTAINER_OF(stack->delacks.next, struct tcp_conn, delack)->delack_at_ns);
+	if (!tcp_list_empty(&stack->blocked))
+		next = earlier(next, CONTAINER_OF(stack->blocked.next, struct tcp_conn, blocked)->blocked_until_ns);
+	for (uint32_t i = 0; i < TCP_SYN_LEVELS; i++) {
+		const struct tcp_link *level = &stack->syns.levels[i];
+
+		if (!tcp_list_empty(level))
+			next = earlier(next, CONTAINER_OF(level->next, struct tcp_syn, link)->deadline_ns);
+	}
+	if (!tcp_list_empty(&stack->time_waits.fifo))
+		next = earlier(next, CONTAINER_OF(stack->time_waits.fifo.next, struct tcp_time_wait, link)->deadline_ns);
+	return next;
+}
