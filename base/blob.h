@@ -7,9 +7,10 @@
 #include <stdint.h>
 
 /*
- * A large immutable value, shared by reference between the item that holds it and the connections that
- * are sending it. The owner of each reference drops it with blob_unref(); the last one frees, on
- * whichever thread that is. While it is being filled it has one owner, which alone may write `bytes`.
+ * A large immutable value, shared by reference between the item that holds it and the connections
+ * that are sending it. The owner of each reference drops it with blob_unref(); the last one frees,
+ * on whichever thread that is. While it is being filled it has one owner, which alone may write
+ * `bytes`.
  */
 struct blob {
 	_Atomic uint32_t refs;

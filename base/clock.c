@@ -7,8 +7,8 @@
 #include <time.h>
 
 /*
- * TSC to nanoseconds by one multiplication and a shift. The rate is measured once at start: a wrong rate
- * only stretches time-outs, and the wall clock is corrected by clock_sync_wall().
+ * TSC to nanoseconds by one multiplication and a shift. The rate is measured once at start: a wrong
+ * rate only stretches time-outs, and the wall clock is corrected by clock_sync_wall().
  */
 
 #define CALIBRATION_NS 20000000ULL

@@ -4,15 +4,18 @@
 #include <stdint.h>
 
 /*
- * The only clock in the house. It is read in two places: the worker loop, once per burst after rx, and
- * the control loop, once per turn. Everybody else is handed the time.
+ * The only clock in the house. It is read in two places: the worker loop, once per burst after rx,
+ * and the control loop, once per turn. Everybody else is handed the time.
  */
 
 #define NS_PER_US 1000ULL
 #define NS_PER_MS 1000000ULL
 #define NS_PER_S  1000000000ULL
 
-/* Measures the TSC against CLOCK_MONOTONIC for about 20 ms. Main thread, once, before any other call. */
+/*
+ * Measures the TSC against CLOCK_MONOTONIC for about 20 ms. Main thread, once, before any other
+ * call.
+ */
 void clock_init(void);
 
 /* Cycles of the time stamp counter. Any thread. */
@@ -39,7 +42,8 @@ static inline uint64_t clock_now_ns(void)
 
 /*
  * Unix time in microseconds for a time from clock_now_ns(): that plus an offset, which the control
- * thread renews with clock_sync_wall() about once a second, so that steps of the system's clock arrive.
+ * thread renews with clock_sync_wall() about once a second, so that steps of the system's clock
+ * arrive.
  */
 uint64_t clock_wall_us(uint64_t now_ns);
 void clock_sync_wall(void);

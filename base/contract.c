@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The end of the process for a bug of ours. Runs on any thread; prints where, then aborts for a core. */
+/*
+ * The end of the process for a bug of ours. Runs on any thread; prints where, then aborts for a
+ * core.
+ */
 
 void contract_failed(const char *kind, const char *expression, const char *file, int line)
 {

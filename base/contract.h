@@ -4,8 +4,8 @@
 #include "base/compiler.h"
 
 /*
- * Contracts between pieces of our own code. They are never applied to bytes from the wire, a disk, a
- * configuration or a peer: those are results with a counter, not bugs.
+ * Contracts between pieces of our own code. They are never applied to bytes from the wire, a disk,
+ * a configuration or a peer: those are results with a counter, not bugs.
  *
  * REQUIRE     the caller's duty, checked always
  * INVARIANT   our own duty, checked always

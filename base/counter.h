@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /*
- * A number that one thread writes and any thread may read. Relaxed on both sides: a reader sees some
- * recent value, never a torn one, and orders nothing by it.
+ * A number that one thread writes and any thread may read. Relaxed on both sides: a reader sees
+ * some recent value, never a torn one, and orders nothing by it.
  */
 typedef _Atomic uint64_t counter;
 

@@ -2,8 +2,9 @@
 #include "base/hash.h"
 
 /*
- * SipHash-1-3: one round per 8 bytes, three to finish. Called for every key of a burst before any bucket
- * is touched. Specification: "SipHash: a fast short-input PRF", Aumasson and Bernstein, 2012.
+ * SipHash-1-3: one round per 8 bytes, three to finish. Called for every key of a burst before any
+ * bucket is touched. Specification: "SipHash: a fast short-input PRF", Aumasson and Bernstein,
+ * 2012.
  */
 
 struct sip {

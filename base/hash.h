@@ -12,7 +12,7 @@ struct hash_key {
 };
 
 /*
- * SipHash-1-3 (Aumasson and Bernstein): a client that cannot see the key cannot choose what collides.
- * About 20 cycles for 16 bytes. Any thread.
+ * SipHash-1-3 (Aumasson and Bernstein): a client that cannot see the key cannot choose what
+ * collides. About 20 cycles for 16 bytes. Any thread.
  */
 uint64_t hash_siphash13(const struct hash_key *key, struct slice data);

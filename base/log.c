@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 /*
- * One line, one write(): lines of different threads do not mix and nothing is lost in a buffer when the
- * process dies. Called by main and control code.
+ * One line, one write(): lines of different threads do not mix and nothing is lost in a buffer when
+ * the process dies. Called by main and control code.
  */
 
 #define LOG_LINE_MAX 2048
@@ -78,8 +78,8 @@ void log_write(enum log_level level, const char *format, ...)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
 	used = snprintf(line, sizeof(line), "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %d %s: ",
-			tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-			ts.tv_nsec / 1000000, (int)getpid(), level_words[level]);
+			tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+			tm.tm_sec, ts.tv_nsec / 1000000, (int)getpid(), level_words[level]);
 	va_start(args, format);
 	text = vsnprintf(line + used, sizeof(line) - (size_t)used - 1, format, args);
 	va_end(args);

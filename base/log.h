@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 /*
- * The log of the start, the stop and the control side. A worker's fast path never logs: it counts. Lines
- * go to stderr or to one file; each is written whole.
+ * The log of the start, the stop and the control side. A worker's fast path never logs: it counts.
+ * Lines go to stderr or to one file; each is written whole.
  */
 enum log_level {
 	LOG_DEBUG,

@@ -2,8 +2,8 @@
 #include "base/number.h"
 
 /*
- * Numbers as text, both ways. Every reply with a length and every request with a count comes through
- * here, so there is no printf and no strtoll. Pure; any thread.
+ * Numbers as text, both ways. Every reply with a length and every request with a count comes
+ * through here, so there is no printf and no strtoll. Pure; any thread.
  */
 
 bool number_parse_u64(struct slice text, uint64_t *value)

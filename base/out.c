@@ -4,8 +4,8 @@
 #include "base/number.h"
 
 /*
- * The parts of the reply sink that are not the common case: crossing from one block of room to the next.
- * Called from the protocol encoders, on the thread that owns the sink.
+ * The parts of the reply sink that are not the common case: crossing from one block of room to the
+ * next. Called from the protocol encoders, on the thread that owns the sink.
  */
 
 void out_append_slow(struct out *out, struct slice data)

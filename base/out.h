@@ -6,17 +6,18 @@
 #include "base/slice.h"
 
 /*
- * Where a reply's bytes go: the tail of a connection's send queue on a worker, a growing buffer on the
- * control thread, an array in a test. The common case is a bounds check and a memcpy; the ops are called
- * only when the room at `pos` runs out. Owned by one thread.
+ * Where a reply's bytes go: the tail of a connection's send queue on a worker, a growing buffer on
+ * the control thread, an array in a test. The common case is a bounds check and a memcpy; the ops
+ * are called only when the room at `pos` runs out. Owned by one thread.
  *
- * When the sink refuses (its limit is reached, no memory), `failed` is set and stays set; everything
- * written after that is dropped. The host of the connection looks at it once per command and closes.
+ * When the sink refuses (its limit is reached, no memory), `failed` is set and stays set;
+ * everything written after that is dropped. The host of the connection looks at it once per command
+ * and closes.
  */
 struct out;
 
 struct out_ops {
-	// Makes room for at least `min` (<= OUT_RESERVE_MAX) contiguous bytes at pos, or returns false.
+	// Makes room for `min` (<= OUT_RESERVE_MAX) or more contiguous bytes at pos, or returns false.
 	bool (*grow)(struct out *out, size_t min);
 	// Appends blob->bytes[offset, offset + len) by reference; takes a reference of its own.
 	bool (*append_blob)(struct out *out, struct blob *blob, size_t offset, size_t len);
@@ -31,7 +32,10 @@ struct out {
 
 #define OUT_RESERVE_MAX 512 // bytes one out_reserve() may ask for
 
-/* Returns a place for `len` contiguous bytes, or NULL when the sink has failed. Commit with out->pos += n. */
+/*
+ * Returns a place for `len` contiguous bytes, or NULL when the sink has failed. Commit with
+ * out->pos += n.
+ */
 static inline uint8_t *out_reserve(struct out *out, size_t len)
 {
 	HOT_ASSERT(len <= OUT_RESERVE_MAX);

@@ -11,8 +11,8 @@
 
 /*
  * Grace periods by number. Workers read `started` and `completed` and leave a wish in `wanted`; the
- * housekeeping thread runs a grace period whenever a wish is open. It sleeps between them, so a grace
- * period costs the workers one more load per loop and nothing else.
+ * housekeeping thread runs a grace period whenever a wish is open. It sleeps between them, so a
+ * grace period costs the workers one more load per loop and nothing else.
  */
 
 #define GP_PAUSE_NS 200000 // between two looks for an open wish

@@ -5,22 +5,25 @@
 #include <stdint.h>
 
 /*
- * The one door to RCU (quiescent-state based). A pointer read from the table stays valid until the reading thread next
- * calls rcu_quiescent() or rcu_offline(); nothing marks the start of a read.
+ * The one door to RCU (quiescent-state based). A pointer read from the table stays valid until the
+ * reading thread next calls rcu_quiescent() or rcu_offline(); nothing marks the start of a read.
  *
  * Reclaiming without waiting: after unlinking a batch, take rcu_tag(); the batch may be freed once
- * rcu_done(tag). One housekeeping thread runs the grace periods that tags ask for. Workers never wait for one.
+ * rcu_done(tag). One housekeeping thread runs the grace periods that tags ask for. Workers never
+ * wait for one.
  *
- * Handshake of a tag: rcu_tag() is a full fence and then a load of `started`. The unlinking stores are
- * visible before the load, so grace period started + 1 begins after them, and every thread that could
- * still hold an old pointer is waited for by it. The housekeeping thread stores `started` before and
- * `completed` after each grace period, both sequentially consistent.
+ * Handshake of a tag: rcu_tag() is a full fence and then a load of `started`. The unlinking stores
+ * are visible before the load, so grace period started + 1 begins after them, and every thread that
+ * could still hold an old pointer is waited for by it. The housekeeping thread stores `started`
+ * before and `completed` after each grace period, both sequentially consistent.
  *
  * Two back ends, chosen at build time (-Drcu_flavor): liburcu's QSBR, and one of C11 atomics that
  * ThreadSanitizer can follow.
  */
 
-/* Starts and stops the housekeeping thread. Main thread. rcu_start() returns 0 or a negative errno. */
+/*
+ * Starts and stops the housekeeping thread. Main thread. rcu_start() returns 0 or a negative errno.
+ */
 int rcu_start(void);
 void rcu_stop(void);
 
@@ -38,5 +41,7 @@ void rcu_online(void);
 uint64_t rcu_tag(void);
 bool rcu_done(uint64_t tag);
 
-/* Runs one whole grace period on the calling thread; it may be registered or not. Not on a worker. */
+/*
+ * Runs one whole grace period on the calling thread; it may be registered or not. Not on a worker.
+ */
 void rcu_wait(void);

@@ -9,8 +9,9 @@
 
 /*
  * RCU by C11 atomics alone, for builds under ThreadSanitizer, which cannot see the barriers inside
- * liburcu. Each thread has a slot with the number of the last grace period it has seen, or 0 when it is offline.
- * A grace period takes the next number and waits until every slot holds 0 or at least that number.
+ * liburcu. Each thread has a slot with the number of the last grace period it has seen, or 0 when
+ * it is offline. A grace period takes the next number and waits until every slot holds 0 or at
+ * least that number.
  */
 
 #define RCU_THREADS_MAX 256

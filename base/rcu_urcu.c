@@ -6,9 +6,9 @@
 #include <urcu/urcu-qsbr.h>
 
 /*
- * RCU by liburcu's QSBR flavour. The only file that includes urcu. The library's functions are called,
- * not inlined: once per burst a call costs nothing. An unregistered thread passes through the
- * online and offline calls untouched, so that the housekeeping thread needs no registration.
+ * RCU by liburcu's QSBR flavour. The only file that includes urcu. The library's functions are
+ * called, not inlined: once per burst a call costs nothing. An unregistered thread passes through
+ * the online and offline calls untouched, so that the housekeeping thread needs no registration.
  */
 
 static __thread bool registered;

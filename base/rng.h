@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 /*
- * A seeded generator (splitmix64) for sampling, jitter and simulation. Not for secrets: those come from
- * getrandom() at start.
+ * A seeded generator (splitmix64) for sampling, jitter and simulation. Not for secrets: those come
+ * from getrandom() at start.
  */
 struct rng {
 	uint64_t state;

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * Thread roles that clang checks at compile time (-Wthread-safety) and gcc ignores. A function marked
- * ON_WORKER may be called only from another ON_WORKER function, or after role_become_worker() at the top
- * of the thread. The check does not see through function pointers. Put the macro before the return type.
+ * Thread roles that clang checks at compile time (-Wthread-safety) and gcc ignores. A function
+ * marked ON_WORKER may be called only from another ON_WORKER function, or after
+ * role_become_worker() at the top of the thread. The check does not see through function pointers.
+ * Put the macro before the return type.
  */
 #if defined(__clang__)
 #define ROLE_ATTRIBUTE(x) __attribute__((x))

@@ -63,7 +63,7 @@ uint32_t spsc_pop(struct spsc *ring, void **items, uint32_t max)
 uint32_t spsc_count(const struct spsc *ring)
 {
 	struct spsc *r = (struct spsc *)(uintptr_t)ring;
-	// The head first: read the other way round, a pop in between would make the difference negative.
+	// The head first: read the other way round, a pop in between would make it negative.
 	uint32_t head = atomic_load_explicit(&r->head, memory_order_acquire);
 
 	return atomic_load_explicit(&r->tail, memory_order_acquire) - head;

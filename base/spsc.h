@@ -8,12 +8,12 @@
 #include <stdint.h>
 
 /*
- * A bounded ring of pointers from one producer thread to one consumer thread: no lock, no allocation
- * after spsc_init(). Each side keeps a copy of the other's index and looks at the shared one only when the copy
- * says full or empty.
+ * A bounded ring of pointers from one producer thread to one consumer thread: no lock, no
+ * allocation after spsc_init(). Each side keeps a copy of the other's index and looks at the shared
+ * one only when the copy says full or empty.
  *
- * Handshake: the producer stores `tail` with release after it has filled the entries; the consumer loads
- * it with acquire before it reads them. `head` the other way round for reuse.
+ * Handshake: the producer stores `tail` with release after it has filled the entries; the consumer
+ * loads it with acquire before it reads them. `head` the other way round for reuse.
  */
 struct spsc {
 	CACHE_ALIGNED _Atomic uint32_t tail; // [producer w, consumer r]
@@ -24,7 +24,9 @@ struct spsc {
 	uint32_t mask;                       // [const] capacity - 1
 };
 
-/* capacity: entries, a power of two. Returns false when there is no memory. Any thread, before use. */
+/*
+ * capacity: entries, a power of two. Returns false when there is no memory. Any thread, before use.
+ */
 bool spsc_init(struct spsc *ring, uint32_t capacity);
 void spsc_fini(struct spsc *ring);
 

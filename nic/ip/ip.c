@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "nic/ip/ip_internal.h"
+#include "nic/ip/ip.h"
 
 #include "base/clock.h"
 #include "base/contract.h"
+#include "nic/ip/ip_internal.h"
 
 #include <stdlib.h>
 

@@ -4,8 +4,9 @@
 #include "base/out.h"
 
 /*
- * A reply sink over a growing array, which copies blobs in. `limit` bounds its bytes (0: none); `step` is how much room grow() adds at a time
- * (0: plenty), so that a test can force every boundary.
+ * A reply sink over a growing array, which copies blobs in. `limit` bounds its bytes (0: none);
+ * `step` is how much room grow() adds at a time (0: plenty), so that a test can force every
+ * boundary.
  */
 struct fake_out {
 	struct out out;

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 /*
- * SipHash-1-3 against values of an independent implementation (the reference C code's algorithm run with c=1, d=3; key
- * 00..0f, message 00,01,02,...).
+ * SipHash-1-3 against values of an independent implementation (the reference C code's algorithm run
+ * with c=1, d=3; key 00..0f, message 00,01,02,...).
  */
 
 struct hash_case {
@@ -35,7 +35,8 @@ static void test_hash_known_message_known_value(void **state)
 		message[i] = (uint8_t)i;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		print_message("%s\n", cases[i].name);
-		assert_int_equal(hash_siphash13(&key, slice_of(message, cases[i].len)), cases[i].hash);
+		assert_int_equal(hash_siphash13(&key, slice_of(message, cases[i].len)),
+				 cases[i].hash);
 	}
 }
 

@@ -22,7 +22,8 @@ static void test_append_every_step_same_bytes(void **state)
 		out_append_u64(&f.out, 1234567890123ULL);
 		OUT_LITERAL(&f.out, " ");
 		out_append_i64(&f.out, -42);
-		assert_true(slice_equal(fake_out_bytes(&f), SLICE_LITERAL("hello 1234567890123 -42")));
+		assert_true(slice_equal(fake_out_bytes(&f),
+					SLICE_LITERAL("hello 1234567890123 -42")));
 		assert_false(f.out.failed);
 		fake_out_fini(&f);
 	}

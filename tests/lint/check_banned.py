@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Calls that a folder must not make.
+
+On the way of a packet there is no allocation from the system, no lock, no system call, no clock, no
+log and no formatted print. Files that set up (on the main or control thread), or that stand off
+that way, are listed with what they may use and why.
+
+Usage: check_banned.py ROOT
+"""
+
+import re
+import sys
+
+import source
+
+GROUPS = {
+    "memory": """malloc calloc realloc reallocarray free aligned_alloc posix_memalign memalign
+                 strdup strndup mmap munmap mremap madvise""",
+    "print": """printf fprintf sprintf snprintf vprintf vfprintf vsprintf vsnprintf dprintf asprintf
+                puts fputs putchar perror fwrite""",
+    "clock": """clock_gettime gettimeofday time localtime localtime_r gmtime gmtime_r strftime clock
+                clock_now_ns clock_tsc clock_ns_of_tsc""",
+    "sleep": "sleep usleep nanosleep clock_nanosleep sched_yield poll ppoll select epoll_wait",
+    "lock": """pthread_mutex_lock pthread_mutex_trylock pthread_rwlock_rdlock pthread_rwlock_wrlock
+               pthread_spin_lock pthread_cond_wait pthread_cond_timedwait pthread_join sem_wait
+               mtx_lock call_once pthread_once""",
+    "system": """open openat read write pread pwrite close ioctl fcntl socket bind listen accept
+                 connect send recv sendto recvfrom sendmsg recvmsg fopen fclose fread fgets fsync
+                 rename unlink syscall fork execve getenv system popen""",
+    "log": "log_write log_debug log_verbose log_notice log_warning",
+    "random": "rand srand random srandom drand48 getrandom secret_fill",
+    "rcu": "rcu_wait synchronize_rcu call_rcu defer_rcu",
+    "end": "exit _exit abort assert",
+}
+
+# Nowhere in the program: no bound, no error, hidden state, or a better one in base/.
+EVERYWHERE = """strcpy strcat stpcpy gets sprintf vsprintf strtok atoi atol atoll atof alloca rand
+                srand setjmp longjmp assert"""
+
+HOT_FOLDERS = ("nic/ip/", "nic/tcp/", "dataplane/")
+
+# What a file on the hot folders may use all the same, by group or by call, and why.
+ALLOWED = {
+    "dataplane/command/cmd_admit.c": ("snprintf", "the text of an error"),
+    "dataplane/command/cmd_client.c": ("snprintf", "CLIENT LIST, on the control thread"),
+    "dataplane/command/cmd_counter.c": ("snprintf", "INCRBYFLOAT answers as printf does"),
+    "dataplane/command/cmd_scan.c": ("realloc free", "KEYS and SCAN that find many keys"),
+    "dataplane/command/cmd_util.c": ("calloc free", "commands with many keys; few need none"),
+    "dataplane/command/reply.c": ("vsnprintf", "the text of an error"),
+    "dataplane/proto/batch.c": ("aligned_alloc malloc free",
+                                "session_host_init(), and requests of very many arguments"),
+    "dataplane/proto/forward.c": ("malloc realloc free", "requests that leave the worker"),
+    "dataplane/proto/landing.c": ("calloc realloc free", "long arguments, once per some 32 KiB"),
+    "dataplane/proto/memcache/mc_stats.c": ("vsnprintf", "stats, on the control thread"),
+    "dataplane/proto/resp/resp_reply.c": ("snprintf", "doubles, which RESP writes as printf does"),
+    "dataplane/proto/stash.c": ("malloc free", "incomplete requests that no small buffer holds"),
+    "nic/ip/ip.c": ("malloc free", "ip_new() and ip_free(), before and after the worker runs"),
+    "nic/ip/neigh.c": ("aligned_alloc free", "neigh_table_new() and _free(), before and after"),
+    "nic/ip/peer.c": ("aligned_alloc malloc free secret_fill", "ip_peers_init() and _fini()"),
+}
+
+CALL = re.compile(r"(?<![\w.>])([A-Za-z_]\w*)\s*\(")
+
+
+def words(text):
+    """The calls that a list of groups and calls stands for."""
+    result = set()
+    for word in text.split():
+        result |= set(GROUPS[word].split()) if word in GROUPS else {word}
+    return result
+
+
+HOT = words(" ".join(GROUPS))
+
+
+def banned_for(path):
+    banned = words(EVERYWHERE)
+    if path.startswith(HOT_FOLDERS):
+        banned |= HOT
+    return banned - words(ALLOWED.get(path, ("", ""))[0])
+
+
+def check_text(path, text):
+    code = source.without_directives(source.code_of(text))
+    banned = banned_for(path)
+    own = {function.name for function in source.functions(text)}
+    return [f"{path}:{source.line_of(code, match.start(1))}: {match.group(1)}() is banned here"
+            for match in CALL.finditer(code)
+            if match.group(1) in banned and match.group(1) not in own]
+
+
+def check(root):
+    findings = []
+    paths = source.files(root, ".c", ".h")
+    for path in paths:
+        if not path.startswith(("tests/", "perf/")):
+            findings += check_text(path, source.read(root, path))
+    findings += [f"check_banned.py: ALLOWED names {path}, which is not there"
+                 for path in ALLOWED if path not in paths]
+    return findings
+
+
+if __name__ == "__main__":
+    sys.exit(source.report("banned calls", check(sys.argv[1])))
