@@ -34,8 +34,10 @@ def prefixes_of(folder, member):
     """What a global symbol of an object file may begin with, or None where no rule applies."""
     if folder == "base":
         return PREFIXES["base"] + [os.path.basename(member).split(".")[0]]
-    if folder.startswith("ctrl/"):
-        return PREFIXES["ctrl"] + [folder.split("/")[1] + "_"]
+    if folder.split("/")[0] == "ctrl":
+        # Meson calls the object of ctrl/loop/loop.c loop_loop.c.o.
+        words = (folder.split("/")[1:] or [os.path.basename(member).split("_")[0]])
+        return PREFIXES["ctrl"] + [words[0] + "_"]
     while folder and folder not in PREFIXES:
         folder = os.path.dirname(folder)
     return PREFIXES.get(folder)

@@ -133,6 +133,9 @@ class SymbolsTest(unittest.TestCase):
                 ("base", "spsc.c.o", "ring_push", False),
                 ("ctrl/config", "config_file.c.o", "config_load", True),
                 ("ctrl/config", "config_file.c.o", "load", False),
+                ("ctrl", "loop_loop.c.o", "loop_new", True),
+                ("ctrl", "loop_loop.c.o", "config_new", False),
+                ("ctrl", "main.c.o", "main", True),
                 ("nic/tcp", "tcp_input.c.o", "__odr_asan_gen_x", True),
         ]:
             with self.subTest(symbol=symbol, member=member):
