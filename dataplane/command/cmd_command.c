@@ -174,7 +174,7 @@ void cmd_command_info(struct cmd_call *call)
 		if (cmd)
 			reply_info(call->reply, cmd);
 		else
-			call->reply->ops->null_array(call->reply);
+			reply_null(call->reply);
 	}
 }
 
@@ -299,7 +299,7 @@ void cmd_command_list(struct cmd_call *call)
 		return;
 	for (uint32_t id = 0; id < cmd_count(); id++)
 		count += list_includes(filter, arg, cmd_at(id));
-	call->reply->ops->set(call->reply, count);
+	reply_array(call->reply, count);
 	for (uint32_t id = 0; id < cmd_count(); id++) {
 		if (list_includes(filter, arg, cmd_at(id)))
 			reply_bulk_text(call->reply, cmd_at(id)->name);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/command/cmd_internal.h"
 
+#include <stdlib.h>
+
 /*
  * Commands on keys whatever their values: deletion, existence, and the keyspace as a whole. Called by cmd_run()
  * on a worker. Nothing here frees memory: the table retires what is deleted.
@@ -16,7 +18,26 @@ static bool delete_one(struct cmd_call *call, uint64_t *deleted)
 	return true;
 }
 
-/* All at one instant. A key that is named twice has one old item, reported with one of its changes. */
+static int compare_old(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)((const struct table_change *)a)->old;
+	uintptr_t y = (uintptr_t)((const struct table_change *)b)->old;
+
+	return (x > y) - (x < y);
+}
+
+/* A key that is named twice reports the same old item twice, and counts once. */
+static uint64_t count_deleted(struct table_change *changes, uint32_t count)
+{
+	uint64_t deleted = 0;
+
+	qsort(changes, count, sizeof(*changes), compare_old);
+	for (uint32_t i = 0; i < count; i++)
+		deleted += changes[i].old && (i == 0 || changes[i].old != changes[i - 1].old);
+	return deleted;
+}
+
+/* All at one instant. */
 static bool delete_many(struct cmd_call *call, uint64_t *deleted)
 {
 	struct cmd_scratch scratch;
@@ -28,9 +49,8 @@ static bool delete_many(struct cmd_call *call, uint64_t *deleted)
 		changes[i] = (struct table_change){.key = call->keys[i], .expected = TABLE_ANY};
 	bool done = table_commit(call->thread->tt, changes, call->key_count) == TABLE_OK;
 
-	*deleted = 0;
-	for (uint32_t i = 0; done && i < call->key_count; i++)
-		*deleted += changes[i].old != NULL;
+	if (done)
+		*deleted = count_deleted(changes, call->key_count);
 	cmd__scratch_free(&scratch);
 	if (!done)
 		cmd__no_memory(call);

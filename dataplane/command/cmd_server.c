@@ -59,7 +59,7 @@ void cmd_config_set(struct cmd_call *call)
 	void (*set)(void *, struct reply *, const struct slice *, uint32_t);
 
 	if (call->argc % 2 == 1) {
-		cmd__arity_error(call->reply, call->cmd);
+		cmd__syntax_error(call);
 		return;
 	}
 	set = HOST_OP(call, config_set);
