@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/unit/dataplane/command/engine_bench.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+/* OBJECT and MEMORY against the wire. Replies are what redis-server 7.0.15 answered. */
+
+static const struct bench_case cases[] = {
+	CASE("object encoding int", "set k 123", "object encoding k", "$3\r\nint\r\n"),
+	CASE("object encoding embstr", "set k abc", "object encoding k", "$6\r\nembstr\r\n"),
+	CASE("object encoding longest embstr", "set k 44*a", "object encoding k",
+	     "$6\r\nembstr\r\n"),
+	CASE("object encoding raw", "set k 45*a", "object encoding k", "$3\r\nraw\r\n"),
+	CASE("object encoding of nothing", NULL, "object encoding k", "$-1\r\n"),
+	CASE("object encoding leading zero", "set k 01", "object encoding k", "$6\r\nembstr\r\n"),
+	CASE("object refcount", "set k abc", "object refcount k", ":1\r\n"),
+	CASE("object idletime", "set k abc", "object idletime k", ":0\r\n"),
+	CASE("object freq", "set k abc", "object freq k",
+	     "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Plea"
+	     "se note that when switching between policies at runtime LRU and LFU data will ta"
+	     "ke some time to adjust.\r\n"),
+	CASE("object freq of nothing", NULL, "object freq k", "$-1\r\n"),
+	CASE("object unknown", NULL, "object foo k",
+	     "-ERR unknown subcommand 'foo'. Try OBJECT HELP.\r\n"),
+	CASE("object alone", NULL, "object",
+	     "-ERR wrong number of arguments for 'object' command\r\n"),
+	CASE("object arity", NULL, "object encoding",
+	     "-ERR wrong number of arguments for 'object|encoding' command\r\n"),
+	CASE("memory usage of nothing", NULL, "memory usage k", "$-1\r\n"),
+	CASE("memory usage bad samples", "set k v", "memory usage k samples x",
+	     "-ERR value is not an integer or out of range\r\n"),
+	CASE("memory usage negative samples", "set k v", "memory usage k samples -1",
+	     "-ERR syntax error\r\n"),
+	CASE("memory usage samples without a number", "set k v", "memory usage k samples",
+	     "-ERR syntax error\r\n"),
+	CASE("memory usage bad option", "set k v", "memory usage k foo 1",
+	     "-ERR syntax error\r\n"),
+};
+
+static void test_object_case_answers_as_redis(void **state)
+{
+	bench_run_cases(cases, ARRAY_COUNT(cases));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_object_case_answers_as_redis),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
