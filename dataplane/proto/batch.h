@@ -19,7 +19,7 @@ struct scratch_chunk {
 
 struct batch {
 	uint32_t count;
-	uint64_t number;                 // rises with every run
+	uint64_t number; // rises with every run
 	uint8_t *scratch_pos;
 	struct scratch_chunk *chunks;    // what did not fit into `scratch`
 	struct stash_buffer *stash_free; // small stashes, kept for the next session that needs one

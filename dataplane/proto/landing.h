@@ -15,7 +15,7 @@
 struct landing {
 	size_t offset;     // in the request as the parser is shown it
 	uint64_t len;      // bytes of the argument
-	struct blob *blob; // NULL: there was no memory, the bytes have been skipped (request->refused)
+	struct blob *blob; // NULL: no memory, the bytes have been skipped (request->refused)
 };
 
 /*
@@ -23,13 +23,13 @@ struct landing {
  * over.
  */
 struct parse_state {
-	size_t scanned;      // bytes of the request that need no second look; the parser's to use
-	uint32_t args_left;  // behind them; likewise
+	size_t scanned;     // bytes of the request that need no second look; the parser's to use
+	uint32_t args_left; // behind them; likewise
 	uint32_t landing_count, landing_capacity;
 	struct landing *landings; // in order of offset
 	struct landing wanted;    // len 0: nothing; its blob is filled while `receiving`
 	bool receiving;
-	uint64_t received;        // bytes of `wanted`
+	uint64_t received; // bytes of `wanted`
 };
 
 /*

@@ -3,12 +3,9 @@
 
 #include "dataplane/proto/batch.h"
 #include "dataplane/proto/landing.h"
+#include "dataplane/proto/memcache/mc.h"
 #include "dataplane/proto/resp/resp.h"
 #include "dataplane/proto/stash.h"
-
-#ifdef HAVE_MEMCACHE
-#include "dataplane/proto/memcache/mc.h"
-#endif
 
 #include <errno.h>
 
@@ -20,7 +17,7 @@
  * thread.
  */
 
-// What is added to an incomplete request at a time: the rest of the input can then be parsed in place.
+// What is added to an incomplete request at a time, so that the rest can be parsed in place.
 #define STASH_STEP_BYTES 512
 
 int session_host_init(struct session_host *host, struct cmd_thread *cmd,
@@ -117,16 +114,6 @@ static bool sink_full(struct session *session)
 	return session->blocked;
 }
 
-static bool choose_proto(struct session *session, uint8_t first)
-{
-#ifdef HAVE_MEMCACHE
-	session->proto = mc_detect(first);
-#endif
-	if (!session->proto)
-		session->closing = true;
-	return !session->closing;
-}
-
 /*
  * Parses one request at the start of `bytes` into the batch. Runs the batch when it is full, or
  * when what follows depends on the outcome; then the session may be closing or blocked.
@@ -140,6 +127,8 @@ static enum parse_status parse_one(struct session *session, struct slice bytes, 
 	struct batch_mark mark = batch_mark(batch);
 	enum parse_status status;
 
+	if (unlikely(!session->proto))
+		session->proto = mc_detect(bytes.ptr[0]);
 	*request = (struct request){.session = session, .proto = session->proto};
 	*consumed = 0;
 	status = session->proto->parse(session, bytes, request, consumed);
@@ -181,7 +170,7 @@ static void land_from_stash(struct session *session)
 	size_t offset = session->partial->wanted.offset;
 	struct slice arrived = slice_of(kept.ptr + offset, kept.len - offset);
 
-	// An argument is landed only when some of it is missing, so this takes all that has arrived.
+	// Landed is only what is incomplete, so this takes all that has arrived.
 	session->stash_len -= arrived.len;
 	land(session, &arrived);
 }
@@ -274,8 +263,6 @@ void session_feed(struct session *session, struct slice data)
 		stash_append(session, data);
 		return;
 	}
-	if (unlikely(!session->proto && !choose_proto(session, data.ptr[0])))
-		return;
 	if (unlikely(session->stash_len > session->stash_from))
 		feed_kept(session, &data);
 	feed_in_place(session, data);
@@ -294,10 +281,7 @@ void session_drained(struct session *session)
 	if (session->forwarded || session->closing)
 		return;
 	session->blocked = false;
-	if (!sink_full(session) && !landing_receiving(session)) {
-		if (session->stash && !session->proto)
-			choose_proto(session, stash_kept(session).ptr[0]);
+	if (!sink_full(session) && !landing_receiving(session))
 		feed_kept(session, &nothing);
-	}
 	session_run(session->host);
 }

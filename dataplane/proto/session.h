@@ -31,13 +31,13 @@ struct request;
  * with more behind them.
  */
 enum parse_status {
-	PARSE_OK,   // a request without arguments and detail is nothing to run: an empty line
+	PARSE_OK, // a request without arguments and detail is nothing to run: an empty line
 	PARSE_MORE,
-	PARSE_BAD,  // the request's detail says what to reply, and whether to close; it is run at once
+	PARSE_BAD, // the request's detail says what to reply; it is run at once, and may close
 };
 
 #define SESSION_BATCH_MAX   64          // requests in flight between feed and run
-#define SESSION_LANDING_MIN (32u << 10) // bytes; an incomplete argument of this size gets a blob of its own
+#define SESSION_LANDING_MIN (32u << 10) // bytes; from here on an argument is received into a blob
 #define SESSION_ARGS_MAX    1048576     // arguments of one request
 #define SESSION_INLINE_MAX  (64u << 10) // bytes of a line (redis' PROTO_INLINE_MAX_SIZE)
 
@@ -46,12 +46,12 @@ enum session_kind {
 	SESSION_MEMCACHE, // text, meta or binary, by the first byte
 };
 
-/* Chosen by configuration. [ctrl w, worker r] plain numbers: nothing is ordered by them. */
+/* Chosen by configuration; read once per batch. */
 struct session_limits {
-	_Atomic uint64_t bulk_max_bytes;    // proto-max-bulk-len
-	_Atomic uint64_t query_max_bytes;   // client-query-buffer-limit: a request that is not landed
-	_Atomic uint64_t mc_item_max_bytes; // memcached-max-item-size
-	_Atomic bool mc_flush_enabled;
+	uint64_t bulk_max_bytes;    // proto-max-bulk-len
+	uint64_t query_max_bytes;   // client-query-buffer-limit: a request that is not landed
+	uint64_t mc_item_max_bytes; // memcached-max-item-size
+	bool mc_flush_enabled;
 };
 
 /* What a session needs from whoever carries it. */
@@ -74,31 +74,31 @@ struct session {
 	struct session_host *host;
 	struct client client;
 	enum session_kind kind;
-	const struct proto *proto;  // NULL until the first byte has chosen
-	uint64_t skip_bytes;        // of the protocol: input to drop before its next request
-	void *user;                 // of the host: its connection
-	bool blocked;               // a forwarded request is out, or the sink was full
-	bool forwarded;             // the former; only session_continue() ends it
-	bool closing;               // no further input is parsed; close when the replies are out
+	const struct proto *proto;   // NULL until the first byte has chosen
+	uint64_t skip_bytes;         // of the protocol: input to drop before its next request
+	void *user;                  // of the host: its connection
+	bool blocked;                // a forwarded request is out, or the sink was full
+	bool forwarded;              // the former; only session_continue() ends it
+	bool closing;                // no further input is parsed; close when the replies are out
 	struct parse_state *partial; // NULL, or progress in an incomplete request that is long
-	uint8_t *stash;             // bytes kept: an incomplete request, or input of a blocked session
+	uint8_t *stash;              // bytes kept: a request's start, or input of a blocked session
 	size_t stash_len, stash_capacity, stash_from; // bytes; parsing goes on at stash_from
-	uint64_t stash_batch;       // the batch whose requests point into the stash
+	uint64_t stash_batch; // the batch whose requests point into the stash
 };
 
 /* One parsed request, waiting in the batch. */
 struct request {
 	struct session *session;
 	const struct proto *proto;
-	const struct cmd *cmd;      // RESP: NULL for an unknown command
+	const struct cmd *cmd; // RESP: NULL for an unknown command
 	uint32_t argc;
 	const struct slice *argv;
-	struct blob *const *blobs;  // NULL, or argc of them, NULL or a reference that is dropped after the run
-	struct table_key *keys;     // `bytes` set by the parser, hashed by session_run()
+	struct blob *const *blobs; // NULL, or argc of them: NULL or a reference to drop
+	struct table_key *keys;    // `bytes` set by the parser, hashed by session_run()
 	uint32_t key_count;
-	bool alone;                 // may block the session: nothing behind it is parsed before it has run
-	bool refused;               // a long argument was skipped for want of memory: answer so
-	void *detail;               // of the protocol: memcached's parsed line, or a protocol error
+	bool alone;   // may block the session: to be run before the next is parsed
+	bool refused; // a long argument was skipped for want of memory: answer so
+	void *detail; // of the protocol: memcached's parsed line, or a protocol error
 };
 
 /* A protocol: how bytes become a request, and how a request is answered. */
@@ -179,15 +179,15 @@ size_t session_held(const struct session *session);
  * comes back with its reply as a blob.
  */
 struct forward {
-	struct client client;    // a copy; changes are not carried back
+	struct client client; // a copy; changes are not carried back
 	const struct cmd *cmd;
 	uint32_t argc;
 	struct slice *argv;
-	struct blob **blobs;     // NULL, or per argument NULL or a reference
-	struct blob *reply;      // after forward_run(); may be NULL when there was no memory
-	void *connection;        // of the host
-	uint64_t client_id;      // to recognise that the connection is still the same
-	uint32_t worker;         // where it goes back to
+	struct blob **blobs; // NULL, or per argument NULL or a reference
+	struct blob *reply;  // after forward_run(); may be NULL when there was no memory
+	void *connection;    // of the host
+	uint64_t client_id;  // to recognise that the connection is still the same
+	uint32_t worker;     // where it goes back to
 };
 
 /* NULL when there is no memory, or the arguments are longer than query_max_bytes together. */

@@ -101,7 +101,8 @@ static void count_overflow(struct session *session)
 	struct cmd_counters *counters = session->host->cmd->counters;
 
 	counter_add(session->kind == SESSION_RESP ? &counters->resp_protocol_errors
-						  : &counters->mc_protocol_errors, 1);
+						  : &counters->mc_protocol_errors,
+		    1);
 }
 
 bool stash_append(struct session *session, struct slice data)

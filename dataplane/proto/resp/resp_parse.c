@@ -44,18 +44,16 @@ enum parse_status resp_refuse(struct request *request, enum resp_fault fault)
 static COLD enum parse_status refuse_type(struct request *request, uint8_t got)
 {
 	static const char text[] = "ERR Protocol error: expected '$', got '";
-	struct slice *error = batch_alloc(request->session->host->batch,
-					  sizeof(*error) + sizeof(text) + 2);
+	struct slice *error =
+		batch_alloc(request->session->host->batch, sizeof(*error) + sizeof(text) + 2);
 	uint8_t *to = (uint8_t *)(error + 1);
 
 	if (!error)
 		return resp_refuse(request, RESP_NO_MEMORY);
 	*error = slice_of(to, sizeof(text) - 1);
 	memcpy(to, text, error->len);
-	if (got != 0) {
-		to[error->len++] = got == '\r' || got == '\n' ? ' ' : got;
-		to[error->len++] = '\'';
-	}
+	to[error->len++] = got == '\r' || got == '\n' ? ' ' : got;
+	to[error->len++] = '\'';
 	return refuse(request, error);
 }
 
@@ -80,22 +78,23 @@ static enum parse_status length_line_slow(struct slice bytes, size_t *at, struct
 	if ((size_t)(cr - p) + 2 > len)
 		return PARSE_MORE;
 	line->type = p[0];
-	line->valid = cr > p && number_parse_i64(slice_of(p + 1, (size_t)(cr - p) - 1), &line->value);
+	line->valid =
+		cr > p && number_parse_i64(slice_of(p + 1, (size_t)(cr - p) - 1), &line->value);
 	*at += (size_t)(cr - p) + 2;
 	return PARSE_OK;
 }
 
 /* Nearly all lengths have one or two digits. */
-static ALWAYS_INLINE enum parse_status length_line(struct slice bytes, size_t *at,
+static ALWAYS_INLINE enum parse_status length_line(struct slice bytes, size_t *at, uint8_t type,
 						   struct length_line *line)
 {
 	const uint8_t *p = bytes.ptr + *at;
 	size_t len = bytes.len - *at;
 
-	if (likely(len >= 5)) {
+	if (likely(len >= 5 && p[0] == type)) {
 		uint8_t ones = (uint8_t)(p[1] - '0');
 
-		line->type = p[0];
+		line->type = type;
 		line->valid = true;
 		if (ones <= 9 && p[2] == '\r') {
 			line->value = ones;
@@ -150,7 +149,7 @@ static enum parse_status walk_arguments(struct slice bytes, struct request *requ
 		const struct landing *landed;
 		struct length_line line;
 		size_t at = walk->at;
-		enum parse_status status = length_line(bytes, &at, &line);
+		enum parse_status status = length_line(bytes, &at, '$', &line);
 
 		if (unlikely(status == PARSE_MORE))
 			return status;
@@ -196,7 +195,7 @@ static void remember(struct session *session, const struct walk *walk)
 static enum parse_status count_line(struct slice bytes, struct request *request, size_t *at)
 {
 	struct length_line line;
-	enum parse_status status = length_line(bytes, at, &line);
+	enum parse_status status = length_line(bytes, at, '*', &line);
 
 	if (status == PARSE_MORE)
 		return status;
@@ -246,7 +245,7 @@ static enum parse_status parse_multibulk(struct session *session, struct slice b
 
 	walk.left = request->argc;
 	if (unlikely(state && state->scanned > 0)) {
-		// All but the end has been looked at; take the arguments only when that is there too.
+		// All but the end is known; take the arguments only when that is there too.
 		walk = (struct walk){.at = state->scanned, .left = state->args_left};
 		status = walk_arguments(bytes, request, &walk);
 		if (status != PARSE_OK)
