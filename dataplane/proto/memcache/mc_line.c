@@ -34,6 +34,8 @@ struct slice mc_token(struct slice *text)
 {
 	size_t i = 0;
 
+	if (text->len == 0)
+		return *text;
 	while (i < text->len && text->ptr[i] == ' ')
 		i++;
 	size_t start = i;

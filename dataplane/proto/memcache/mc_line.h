@@ -39,7 +39,7 @@ struct mc_line {
 };
 
 #define MC_KEY_MAX  250         // bytes
-#define MC_LINE_MAX 2048        // bytes of a line that is not a list of keys
+#define MC_LINE_MAX 2048        // bytes before the LF of a line that is not a list of keys
 #define MC_VERSION  "1.6.18"    // whose behaviour this is; clients and exporters test it
 
 /*
