@@ -57,8 +57,8 @@ static bool arp_valid(const struct arp_packet *arp)
 	uint16_t operation = be16_to_host(arp->operation);
 
 	return be16_to_host(arp->hardware) == ARP_HARDWARE_ETHERNET &&
-	       be16_to_host(arp->protocol) == ETH_TYPE_IP4 &&
-	       arp->hardware_len == ETH_MAC_BYTES && arp->protocol_len == sizeof(struct be32) &&
+	       be16_to_host(arp->protocol) == ETH_TYPE_IP4 && arp->hardware_len == ETH_MAC_BYTES &&
+	       arp->protocol_len == sizeof(struct be32) &&
 	       (operation == ARP_REQUEST || operation == ARP_REPLY) &&
 	       (arp->sender_mac[0] & 1) == 0 &&
 	       memcmp(arp->sender_mac, zero_mac, ETH_MAC_BYTES) != 0;

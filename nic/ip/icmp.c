@@ -13,7 +13,7 @@
 
 #define ERROR_BYTES_MAX 576 // of IP packet (RFC 1812 4.3.2.3)
 #define QUOTE_BYTES_MAX (ERROR_BYTES_MAX - sizeof(struct ip4_header) - sizeof(struct icmp_header))
-#define QUOTE_L4_BYTES  8   // what every host quotes of the payload
+#define QUOTE_L4_BYTES  8 // what every host quotes of the payload
 
 /* One message more within the rate, with bursts of up to a second's worth. */
 static bool rate_allows(struct ip_stack *ip)
@@ -73,8 +73,8 @@ void icmp_unreachable(struct ip_stack *ip, const struct frame *frame, uint8_t co
 		drop_count(ip->drops, DROP_ICMP_RATE);
 		return;
 	}
-	if (!ip4_reply_start(ip, frame, IP_PROTOCOL_ICMP,
-			     (uint32_t)(sizeof(*message) + quote_len), &reply))
+	if (!ip4_reply_start(ip, frame, IP_PROTOCOL_ICMP, (uint32_t)(sizeof(*message) + quote_len),
+			     &reply))
 		return;
 	message = (struct icmp_header *)(reply.data + ETH_IP4_HEADER_BYTES);
 	*message = (struct icmp_header){.type = ICMP_UNREACHABLE, .code = code};
@@ -124,8 +124,7 @@ static enum ip_verdict error(struct ip_stack *ip, struct ip_packet *packet)
 	return IP_ERROR;
 }
 
-enum ip_verdict icmp_input(struct ip_stack *ip, const struct frame *frame,
-			   struct ip_packet *packet)
+enum ip_verdict icmp_input(struct ip_stack *ip, const struct frame *frame, struct ip_packet *packet)
 {
 	const struct icmp_header *icmp = (const struct icmp_header *)packet->l4;
 	struct slice message = slice_of(packet->l4, packet->l4_len);

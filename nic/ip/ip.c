@@ -43,8 +43,8 @@ struct ip_stack *ip_new(const struct ip_config *config, struct neigh_table *neig
 		.gateway = config->gateway,
 		.prefix_len = prefix_len,
 		.mtu = mtu_of(config),
-		.reachable_ns = config->arp_reachable_ns ? config->arp_reachable_ns
-							 : REACHABLE_DEFAULT_NS,
+		.reachable_ns =
+			config->arp_reachable_ns ? config->arp_reachable_ns : REACHABLE_DEFAULT_NS,
 		.icmp_interval_ns = config->icmp_rate ? NS_PER_S / config->icmp_rate : 0,
 		.neighbours = neighbours,
 		.port = port,
@@ -122,9 +122,9 @@ bool ip_flow_hash(const struct frame *frame, uint32_t *hash)
 	if (header->protocol != IP_PROTOCOL_TCP && header->protocol != IP_PROTOCOL_UDP)
 		return false;
 	ports = (const struct tcp_ports *)(frame->data + l4_at);
-	*hash = frame->has_hash ? frame->hash
-				: ip4_flow_hash(header->src, header->dst, ports->src_port,
-						ports->dst_port);
+	*hash = frame->has_hash
+			? frame->hash
+			: ip4_flow_hash(header->src, header->dst, ports->src_port, ports->dst_port);
 	return true;
 }
 

@@ -17,13 +17,13 @@ struct ip_stack;
 struct neigh_table;
 
 struct ip_config {
-	struct be32 address;    // ours
-	uint8_t prefix_len;     // of our network
-	struct be32 gateway;    // raw 0: none
+	struct be32 address; // ours
+	uint8_t prefix_len;  // of our network
+	struct be32 gateway; // raw 0: none
 	uint8_t mac[6];
-	uint16_t mtu;           // bytes of IP packet
-	uint32_t icmp_rate;     // ICMP and unreachable replies per second and worker
-	uint32_t peers_max;     // entries of remote hosts per worker
+	uint16_t mtu;              // bytes of IP packet
+	uint32_t icmp_rate;        // ICMP and unreachable replies per second and worker
+	uint32_t peers_max;        // entries of remote hosts per worker
 	uint64_t arp_reachable_ns; // age at which an entry is asked for again
 };
 
@@ -35,7 +35,7 @@ struct ip_packet {
 	uint8_t protocol; // IP_PROTOCOL_*
 	uint8_t ecn;      // the two ECN bits of the IP header
 	const uint8_t *l4;
-	uint32_t l4_len;  // bytes, Ethernet padding removed
+	uint32_t l4_len; // bytes, Ethernet padding removed
 };
 
 #define IP_PROTOCOL_ICMP 1
@@ -43,10 +43,10 @@ struct ip_packet {
 #define IP_PROTOCOL_UDP  17
 
 enum ip_verdict {
-	IP_TCP,  // *packet is filled, checksum verified; the caller keeps the frame
-	IP_UDP,  // the same; l4 begins at the UDP header, whose length field has been checked
+	IP_TCP,   // *packet is filled, checksum verified; the caller keeps the frame
+	IP_UDP,   // the same; l4 begins at the UDP header, whose length field has been checked
 	IP_ERROR, // an ICMP error about one of our flows: see ip_input()
-	IP_DONE, // answered, learnt from or dropped (and counted); the caller frees the frame
+	IP_DONE,  // answered, learnt from or dropped (and counted); the caller frees the frame
 };
 
 /* Main thread. NULL when there is no memory. */
@@ -86,7 +86,7 @@ struct ip_segment {
 	const struct flow *flow;
 	uint32_t peer; // as in ip_packet, perhaps long ago
 	uint8_t protocol;
-	uint8_t ecn;   // the two ECN bits of the IP header
+	uint8_t ecn; // the two ECN bits of the IP header
 	struct slice header;
 	const struct slice *payload;
 	uint32_t payload_count;

@@ -105,8 +105,8 @@ static void fill_packet(struct ip_stack *ip, const struct frame *frame,
 	packet->flow.remote_port = be16_to_host(ports->src_port);
 	packet->ecn = header->tos & 3;
 	packet->hash = frame->has_hash ? frame->hash
-				       : ip4_flow_hash(header->src, header->dst,
-						       ports->src_port, ports->dst_port);
+				       : ip4_flow_hash(header->src, header->dst, ports->src_port,
+						       ports->dst_port);
 	packet->peer = ip_peer_heard(ip, header->src, eth->src);
 }
 

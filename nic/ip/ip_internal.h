@@ -17,25 +17,25 @@
  */
 struct peer_entry {
 	CACHE_ALIGNED uint64_t used_ns; // last frame from or to it
-	uint64_t fresh_until_ns; // until then the MAC address needs no confirmation
+	uint64_t fresh_until_ns;        // until then the MAC address needs no confirmation
 	struct be32 remote;
-	uint32_t next;           // in its bucket, or UINT32_MAX
-	uint32_t generation;     // of the neighbour table when the MAC address was set
+	uint32_t next;       // in its bucket, or UINT32_MAX
+	uint32_t generation; // of the neighbour table when the MAC address was set
 	uint8_t header[ETH_IP4_HEADER_BYTES];
-	bool resolved;           // the MAC address is known
+	bool resolved; // the MAC address is known
 };
 
 _Static_assert(sizeof(struct peer_entry) == CACHE_LINE_BYTES, "one line per remote host");
 
 struct ip_peers {
 	struct peer_entry *entries;
-	uint32_t *buckets; // heads of chains
+	uint32_t *buckets;   // heads of chains
 	uint64_t multiplier; // secret and odd: nobody can choose addresses that share a bucket
 	uint32_t bucket_shift;
 	uint32_t max;
 	uint32_t count;
-	uint32_t hand;     // where the search for the least used begins
-	uint32_t last;     // found last: most bursts come from few hosts
+	uint32_t hand; // where the search for the least used begins
+	uint32_t last; // found last: most bursts come from few hosts
 };
 
 struct ip_stack {
@@ -89,8 +89,7 @@ enum ip_verdict ip4_input(struct ip_stack *ip, struct frame *frame, struct ip_pa
 /* `packet` has l4 and l4_len; the IPv4 header is valid and has no more options than it says. */
 enum ip_verdict icmp_input(struct ip_stack *ip, const struct frame *frame,
 			   struct ip_packet *packet);
-enum ip_verdict udp_input(struct ip_stack *ip, const struct frame *frame,
-			  struct ip_packet *packet);
+enum ip_verdict udp_input(struct ip_stack *ip, const struct frame *frame, struct ip_packet *packet);
 
 /* port_flow_hash() of the 4-tuple as received. */
 uint32_t ip4_flow_hash(struct be32 src, struct be32 dst, struct be16 src_port,
@@ -116,8 +115,8 @@ void icmp_unreachable(struct ip_stack *ip, const struct frame *frame, uint8_t co
  * Begins an IPv4 packet back to whoever sent `in`: fills Ethernet and IPv4 headers for l4_len bytes
  * and sets out->len. False, counted, when there is no buffer or it would not fit.
  */
-bool ip4_reply_start(struct ip_stack *ip, const struct frame *in, uint8_t protocol,
-		     uint32_t l4_len, struct frame *out);
+bool ip4_reply_start(struct ip_stack *ip, const struct frame *in, uint8_t protocol, uint32_t l4_len,
+		     struct frame *out);
 
 /* Broadcast who-has, announcement of our address (RFC 5227). */
 void arp_request(struct ip_stack *ip, struct be32 target);

@@ -115,8 +115,8 @@ bool ip_output(struct ip_stack *ip, uint32_t peer, uint8_t protocol, uint8_t ecn
 	return send_to_peer(ip, peer, &segment);
 }
 
-bool ip4_reply_start(struct ip_stack *ip, const struct frame *in, uint8_t protocol,
-		     uint32_t l4_len, struct frame *out)
+bool ip4_reply_start(struct ip_stack *ip, const struct frame *in, uint8_t protocol, uint32_t l4_len,
+		     struct frame *out)
 {
 	const struct eth_header *in_eth = (const struct eth_header *)in->data;
 	const struct ip4_header *in_header = (const struct ip4_header *)(in_eth + 1);

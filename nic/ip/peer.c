@@ -19,11 +19,11 @@
  * longest. Whoever keeps an index therefore sends with ip_output_flow(), which checks it.
  */
 
-#define PEER_NONE       UINT32_MAX
-#define PEERS_MIN       (4 * PORT_BURST_MAX) // no burst may use up the whole table
-#define PEERS_MAX       (1U << 24)
-#define EVICT_LOOKS     16                   // entries among which the least used one goes
-#define CONFIRM_NS      NS_PER_S             // between two looks into the neighbour table
+#define PEER_NONE   UINT32_MAX
+#define PEERS_MIN   (4 * PORT_BURST_MAX) // no burst may use up the whole table
+#define PEERS_MAX   (1U << 24)
+#define EVICT_LOOKS 16       // entries among which the least used one goes
+#define CONFIRM_NS  NS_PER_S // between two looks into the neighbour table
 
 _Static_assert(PEERS_MIN >= EVICT_LOOKS, "a look takes each entry once");
 
@@ -125,8 +125,7 @@ static void fill_template(const struct ip_stack *ip, struct peer_entry *e)
 	header->ttl = IP4_TTL;
 	header->src = ip->address;
 	header->dst = e->remote;
-	header->checksum =
-		ip_checksum_fold(ip_checksum_add(0, slice_of(header, sizeof(*header))));
+	header->checksum = ip_checksum_fold(ip_checksum_add(0, slice_of(header, sizeof(*header))));
 }
 
 static uint32_t create(struct ip_stack *ip, struct be32 remote)

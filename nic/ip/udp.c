@@ -6,8 +6,7 @@
  * that nobody wanted. Called by ip4.c and by the worker.
  */
 
-enum ip_verdict udp_input(struct ip_stack *ip, const struct frame *frame,
-			  struct ip_packet *packet)
+enum ip_verdict udp_input(struct ip_stack *ip, const struct frame *frame, struct ip_packet *packet)
 {
 	const struct ip4_header *header =
 		(const struct ip4_header *)(frame->data + sizeof(struct eth_header));

@@ -15,10 +15,10 @@
 
 #define ETH_MAC_BYTES 6
 
-#define ETH_TYPE_IP4    0x0800
-#define ETH_TYPE_ARP    0x0806
-#define ETH_TYPE_VLAN   0x8100 // IEEE 802.1Q
-#define ETH_TYPE_QINQ   0x88a8 // IEEE 802.1ad
+#define ETH_TYPE_IP4  0x0800
+#define ETH_TYPE_ARP  0x0806
+#define ETH_TYPE_VLAN 0x8100 // IEEE 802.1Q
+#define ETH_TYPE_QINQ 0x88a8 // IEEE 802.1ad
 
 struct eth_header {
 	uint8_t dst[ETH_MAC_BYTES];
@@ -43,16 +43,16 @@ struct arp_packet {
 	struct be32 target;
 } WIRE_FORMAT;
 
-#define IP4_VERSION_IHL   0x45   // version 4, five words of header
+#define IP4_VERSION_IHL   0x45 // version 4, five words of header
 #define IP4_DONT_FRAGMENT 0x4000
 #define IP4_FRAGMENT_MASK 0x3fff // "more fragments" and the offset
 #define IP4_OFFSET_MASK   0x1fff
 #define IP4_TTL           64
-#define IP4_MTU_MIN       68     // bytes; RFC 791
+#define IP4_MTU_MIN       68 // bytes; RFC 791
 
-#define IP4_OPTION_END          0
-#define IP4_OPTION_NOP          1
-#define IP4_OPTION_LOOSE_SOURCE 131
+#define IP4_OPTION_END           0
+#define IP4_OPTION_NOP           1
+#define IP4_OPTION_LOOSE_SOURCE  131
 #define IP4_OPTION_STRICT_SOURCE 137
 
 /* RFC 791 */
@@ -64,18 +64,18 @@ struct ip4_header {
 	struct be16 fragment;
 	uint8_t ttl;
 	uint8_t protocol;
-	uint16_t checksum;     // as it lies in memory; see checksum.h
+	uint16_t checksum; // as it lies in memory; see checksum.h
 	struct be32 src;
 	struct be32 dst;
 } WIRE_FORMAT;
 
-#define ICMP_ECHO_REPLY       0
-#define ICMP_UNREACHABLE      3
-#define ICMP_ECHO             8
-#define ICMP_TIME_EXCEEDED    11
-#define ICMP_PARAMETER        12
-#define ICMP_CODE_PROTOCOL    2  // of ICMP_UNREACHABLE
-#define ICMP_CODE_PORT        3
+#define ICMP_ECHO_REPLY    0
+#define ICMP_UNREACHABLE   3
+#define ICMP_ECHO          8
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETER     12
+#define ICMP_CODE_PROTOCOL 2 // of ICMP_UNREACHABLE
+#define ICMP_CODE_PORT     3
 
 /* RFC 792 */
 struct icmp_header {

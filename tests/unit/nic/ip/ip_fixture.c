@@ -117,8 +117,9 @@ static void fix_l4(uint8_t *frame)
 	uint32_t header_len = (frame[AT_IP] & 15U) * 4;
 	uint32_t len = be16_load(frame + AT_IP_LEN) - header_len;
 	uint8_t *l4 = frame + AT_IP + header_len;
-	uint32_t at = frame[AT_IP_PROTO] == IP_PROTOCOL_TCP ? 16
-		      : frame[AT_IP_PROTO] == IP_PROTOCOL_UDP ? 6 : 2;
+	uint32_t at = frame[AT_IP_PROTO] == IP_PROTOCOL_TCP   ? 16
+		      : frame[AT_IP_PROTO] == IP_PROTOCOL_UDP ? 6
+							      : 2;
 	uint32_t sum = frame[AT_IP_PROTO] == IP_PROTOCOL_ICMP ? 0 : pseudo_sum(frame, len);
 
 	be16_store(l4 + at, 0);
@@ -128,8 +129,7 @@ static void fix_l4(uint8_t *frame)
 static void fix_ip(uint8_t *frame)
 {
 	be16_store(frame + AT_IP_SUM, 0);
-	be16_store(frame + AT_IP_SUM,
-		   naive_checksum(0, frame + AT_IP, (frame[AT_IP] & 15U) * 4));
+	be16_store(frame + AT_IP_SUM, naive_checksum(0, frame + AT_IP, (frame[AT_IP] & 15U) * 4));
 }
 
 uint32_t fixture_build(const struct fixture_frame *spec, uint8_t *to)

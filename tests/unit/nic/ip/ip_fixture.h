@@ -5,23 +5,23 @@
 #include "nic/ip/wire.h"
 #include "tests/unit/nic/ip/ip_frames.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <cmocka.h>
 
 /*
  * A stack at 10.99.0.2/24 (MAC 02:00:00:00:00:02, gateway 10.99.0.254) with a peer at 10.99.0.1
  * (MAC 02:00:00:00:00:01), fed with literal frames; what it sends is kept for the test to look at.
  */
 
-#define FIXTURE_SENT_MAX  64
-#define FIXTURE_FRAME_MAX 2048
-#define FIXTURE_MTU       1500
-#define FIXTURE_ICMP_RATE 10
-#define FIXTURE_START_NS  1000000000000ULL
+#define FIXTURE_SENT_MAX     64
+#define FIXTURE_FRAME_MAX    2048
+#define FIXTURE_MTU          1500
+#define FIXTURE_ICMP_RATE    10
+#define FIXTURE_START_NS     1000000000000ULL
 #define FIXTURE_REACHABLE_NS (30ULL * 1000000000ULL)
 
 /* Changes to a frame before it is fed in. */

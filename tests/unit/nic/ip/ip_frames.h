@@ -27,8 +27,7 @@
 		  "0304420b00000578"                                                               \
 		  "4500001c12344000400613e00a6300020a630001 18eb9c400000004d"
 #define FRAME_ARP_REQUEST                                                                          \
-	MAC_BROADCAST MAC_PEER "0806 0001080006040001 " MAC_PEER                                   \
-			       "0a630001 000000000000 0a630002"
+	MAC_BROADCAST MAC_PEER "0806 0001080006040001 " MAC_PEER "0a630001 000000000000 0a630002"
 
 /* Offsets in those frames. */
 #define AT_ETH_DST  0
