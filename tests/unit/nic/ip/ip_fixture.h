@@ -5,12 +5,12 @@
 #include "nic/ip/wire.h"
 #include "tests/unit/nic/ip/ip_frames.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <cmocka.h>
 
 /*
  * A stack at 10.99.0.2/24 (MAC 02:00:00:00:00:02, gateway 10.99.0.254) with a peer at 10.99.0.1
