@@ -46,12 +46,12 @@ enum session_kind {
 	SESSION_MEMCACHE, // text, meta or binary, by the first byte
 };
 
-/* Chosen by configuration; read once per batch. */
+/* Chosen by configuration. [ctrl w, worker r] plain numbers: nothing is ordered by them. */
 struct session_limits {
-	uint64_t bulk_max_bytes;    // proto-max-bulk-len
-	uint64_t query_max_bytes;   // client-query-buffer-limit: a request that is not landed
-	uint64_t mc_item_max_bytes; // memcached-max-item-size
-	bool mc_flush_enabled;
+	_Atomic uint64_t bulk_max_bytes;    // proto-max-bulk-len
+	_Atomic uint64_t query_max_bytes;   // client-query-buffer-limit: a request that is not landed
+	_Atomic uint64_t mc_item_max_bytes; // memcached-max-item-size
+	_Atomic bool mc_flush_enabled;
 };
 
 /* What a session needs from whoever carries it. */
