@@ -107,31 +107,27 @@ static void info(void *host, struct reply *r, const struct slice *sections, uint
 /* Parameters that a test may read or set. Those without a place are there for redis-benchmark. */
 struct parameter {
 	const char *name;
-	_Atomic uint64_t *atomic;
-	uint64_t *plain;
+	_Atomic uint64_t *value;
 };
 
 #define PARAMETERS_MAX 5
 
 static void list_parameters(struct server *s, struct parameter parameters[PARAMETERS_MAX])
 {
-	parameters[0] =
-		(struct parameter){"maxmemory", &table_limits(s->table)->maxmemory_bytes, NULL};
-	parameters[1] = (struct parameter){"proto-max-bulk-len", NULL, &s->limits.bulk_max_bytes};
-	parameters[2] =
-		(struct parameter){"client-query-buffer-limit", NULL, &s->limits.query_max_bytes};
-	parameters[3] = (struct parameter){"save", NULL, NULL};
-	parameters[4] = (struct parameter){"appendonly", NULL, NULL};
+	parameters[0] = (struct parameter){"maxmemory", &table_limits(s->table)->maxmemory_bytes};
+	parameters[1] = (struct parameter){"proto-max-bulk-len", &s->limits.bulk_max_bytes};
+	parameters[2] = (struct parameter){"client-query-buffer-limit", &s->limits.query_max_bytes};
+	parameters[3] = (struct parameter){"save", NULL};
+	parameters[4] = (struct parameter){"appendonly", NULL};
 }
 
 static void reply_parameter(struct reply *r, const struct parameter *p)
 {
 	uint8_t text[NUMBER_TEXT_MAX];
-	uint64_t value = p->atomic ? *p->atomic : p->plain ? *p->plain : 0;
 
 	reply_bulk_text(r, p->name);
-	if (p->atomic || p->plain)
-		reply_bulk(r, slice_of(text, number_encode_u64(value, text)));
+	if (p->value)
+		reply_bulk(r, slice_of(text, number_encode_u64(*p->value, text)));
 	else
 		reply_bulk_text(r, strcmp(p->name, "appendonly") == 0 ? "no" : "");
 }
@@ -168,12 +164,10 @@ static bool set_parameter(struct server *s, struct slice name, struct slice text
 
 		if (!slice_equal_nocase(name, p->name))
 			continue;
-		if ((p->atomic || p->plain) && !number_parse_u64(text, &value))
+		if (p->value && !number_parse_u64(text, &value))
 			return false;
-		if (p->atomic)
-			*p->atomic = value;
-		if (p->plain)
-			*p->plain = value;
+		if (p->value)
+			*p->value = value;
 		return true;
 	}
 	return false;
