@@ -2,6 +2,7 @@
 #include "ctrl/config/config_table.h"
 
 #include "ctrl/config/config_value.h"
+#include "dataplane/command/command.h"
 
 /*
  * The configuration of the running process: CONFIG GET, CONFIG SET, and telling those who use a value that it has changed. Control
@@ -161,33 +162,6 @@ enum config_set_result config_set(struct config_store *store, const struct confi
 	return CONFIG_SET_OK;
 }
 
-/* Redis' globs, as far as names of directives ask for them: * and ?. */
-static bool glob_match(struct slice pattern, const char *name)
-{
-	size_t at = 0, star = SIZE_MAX;
-	const char *resume = name;
-
-	while (*name) {
-		uint8_t c = at < pattern.len ? pattern.ptr[at] : 0;
-
-		if (c == '*') {
-			star = at++;
-			resume = name;
-		} else if (c == '?' || (c && (c | 0x20) == (*name | 0x20))) {
-			at++;
-			name++;
-		} else if (star != SIZE_MAX) {
-			at = star + 1;
-			name = ++resume;
-		} else {
-			return false;
-		}
-	}
-	while (at < pattern.len && pattern.ptr[at] == '*')
-		at++;
-	return at == pattern.len;
-}
-
 void config_get(const struct config_store *store, const struct slice *patterns, uint32_t count,
 		void (*visit)(void *arg, const char *name, const char *value), void *arg)
 {
@@ -196,7 +170,7 @@ void config_get(const struct config_store *store, const struct slice *patterns, 
 		bool wanted = false;
 
 		for (uint32_t i = 0; directive->name && i < count && !wanted; i++)
-			wanted = glob_match(patterns[i], directive->name);
+			wanted = cmd_glob_match(patterns[i], slice_of_text(directive->name), true);
 		if (!wanted)
 			continue;
 		char value[CONFIG_VALUE_MAX];

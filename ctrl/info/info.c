@@ -223,9 +223,9 @@ static void write_traffic(struct info *info)
 	line_u64(info, "total_commands_processed", STATS_OF_COMMANDS(t, commands));
 	line_u64(info, "instantaneous_ops_per_sec", rates.commands_per_s);
 	line_u64(info, "total_net_input_bytes",
-		 t->worker[WORKER_COUNT_RX_BYTES] + t->admin_bytes_in);
+		 t->tcp[TCP_COUNT_BYTES_IN] + t->admin_bytes_in);
 	line_u64(info, "total_net_output_bytes",
-		 t->worker[WORKER_COUNT_TX_BYTES] + t->admin_bytes_out);
+		 t->tcp[TCP_COUNT_BYTES_OUT] + t->admin_bytes_out);
 	OUT_LITERAL(&info->text->out,
 		    "total_net_repl_input_bytes:0\r\ntotal_net_repl_output_bytes:0\r\n");
 	line_double(info, "instantaneous_input_kbps", 2, rates.input_kib_per_s);

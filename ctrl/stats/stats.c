@@ -172,8 +172,8 @@ void stats_sample(struct stats *stats, uint64_t now_ns)
 	*sample = (struct sample){
 		.now_ns = now_ns,
 		.commands = STATS_OF_COMMANDS(&s.totals, commands),
-		.bytes_in = s.totals.worker[WORKER_COUNT_RX_BYTES] + s.totals.admin_bytes_in,
-		.bytes_out = s.totals.worker[WORKER_COUNT_TX_BYTES] + s.totals.admin_bytes_out,
+		.bytes_in = s.totals.tcp[TCP_COUNT_BYTES_IN] + s.totals.admin_bytes_in,
+		.bytes_out = s.totals.tcp[TCP_COUNT_BYTES_OUT] + s.totals.admin_bytes_out,
 		.busy_tsc = s.totals.worker[WORKER_COUNT_BUSY_TSC] +
 			    s.totals.worker[WORKER_COUNT_UPKEEP_TSC],
 		.total_tsc = s.totals.worker[WORKER_COUNT_TOTAL_TSC],

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ctrl/host/host.h"
+
+#include "base/log.h"
+#include "base/rcu.h"
+#include "ctrl/host/host_clients.h"
+#include "ctrl/info/info.h"
+#include "dataplane/proto/memcache/mc_stats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * The commands about the process as a whole. dataplane/command checks the arguments and calls these on the control thread, for its
+ * own admin clients and for requests that workers have forwarded; the answers go through the protocol-neutral reply.
+ */
+
+#define INFO_BYTES_MAX   (1u << 20)
+#define CONFIG_PAIRS_MAX 128
+
+static void out_of_memory(struct reply *r)
+{
+	REPLY_ERROR(r, "ERR out of memory");
+}
+
+static void host_info(void *arg, struct reply *r, const struct slice *sections, uint32_t count)
+{
+	const struct host *host = arg;
+	struct text text;
+
+	text_init(&text, INFO_BYTES_MAX);
+	info_write(&text, host->stats, host->cmd->now_us, sections, count);
+	if (text.out.failed)
+		out_of_memory(r);
+	else
+		r->ops->verbatim(r, "txt", text_bytes(&text));
+	text_fini(&text);
+}
+
+/* CONFIG GET answers a map, whose size comes first: two rounds. */
+static void count_pair(void *arg, const char *name, const char *value)
+{
+	++*(uint32_t *)arg;
+}
+
+static void reply_pair(void *arg, const char *name, const char *value)
+{
+	struct reply *r = arg;
+
+	reply_bulk_text(r, name);
+	reply_bulk_text(r, value);
+}
+
+static void host_config_get(void *arg, struct reply *r, const struct slice *patterns, uint32_t count)
+{
+	const struct host *host = arg;
+	uint32_t pairs = 0;
+
+	config_get(host->config, patterns, count, count_pair, &pairs);
+	reply_map(r, pairs);
+	config_get(host->config, patterns, count, reply_pair, r);
+}
+
+static void host_config_set(void *arg, struct reply *r, const struct slice *slices, uint32_t count)
+{
+	struct host *host = arg;
+	struct config_pair pairs[CONFIG_PAIRS_MAX];
+	char why[CONFIG_WHY_MAX] = "";
+	uint32_t culprit = 0;
+
+	REQUIRE(count % 2 == 0);
+	if (count / 2 > CONFIG_PAIRS_MAX) {
+		REPLY_ERROR(r, "ERR CONFIG SET failed - too many directives");
+		return;
+	}
+	for (uint32_t i = 0; i < count / 2; i++)
+		pairs[i] = (struct config_pair){slices[2 * i], slices[2 * i + 1]};
+	switch (config_set(host->config, pairs, count / 2, &culprit, why)) {
+	case CONFIG_SET_OK:
+		log_notice("CONFIG SET has changed %u directive(s)", count / 2);
+		reply_ok(r);
+		return;
+	case CONFIG_SET_UNKNOWN:
+		reply_error_format(r,
+				   "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+				   (int)pairs[culprit].name.len, pairs[culprit].name.ptr);
+		return;
+	case CONFIG_SET_FAILED:
+		reply_error_format(
+			r, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+			(int)pairs[culprit].name.len, pairs[culprit].name.ptr, why);
+		return;
+	}
+}
+
+static void host_config_rewrite(void *arg, struct reply *r)
+{
+	const struct host *host = arg;
+	int err;
+
+	if (host->config->path[0] == '\0') {
+		REPLY_ERROR(r, "ERR The server is running without a config file");
+		return;
+	}
+	err = config_rewrite(host->config);
+	if (err < 0) {
+		log_warning("CONFIG REWRITE of %s failed: %s", host->config->path, strerror(-err));
+		reply_error_format(r, "ERR Rewriting config file: %s", strerror(-err));
+		return;
+	}
+	log_notice("CONFIG REWRITE has written %s", host->config->path);
+	reply_ok(r);
+}
+
+static void host_reset_stats(void *arg)
+{
+	struct host *host = arg;
+
+	stats_reset(host->stats);
+}
+
+/* As redis: no reply, the connection ends with the process. */
+static void host_shutdown(void *arg, struct reply *r)
+{
+	struct host *host = arg;
+
+	log_notice("SHUTDOWN by command");
+	loop_stop(host->loop);
+}
+
+static void host_debug_sleep(void *arg, double seconds)
+{
+	struct timespec left = {.tv_sec = (time_t)seconds};
+
+	left.tv_nsec = (long)((seconds - (double)left.tv_sec) * 1e9);
+	// Offline: grace periods, and with them the workers' memory, must not wait for this.
+	rcu_offline();
+	while (nanosleep(&left, &left) != 0 && errno == EINTR)
+		;
+	rcu_online();
+}
+
+static uint64_t micro_s(const struct timeval *tv)
+{
+	return (uint64_t)tv->tv_sec * 1000000 + (uint64_t)tv->tv_usec;
+}
+
+static void host_mc_stats(void *arg, struct out *out, struct slice sub)
+{
+	const struct host *host = arg;
+	const struct config *config = &host->config->now;
+	const struct stats_source *source = stats_source(host->stats);
+	struct stats_snapshot s;
+	struct rusage usage;
+
+	stats_collect_since_reset(host->stats, &s);
+	getrusage(RUSAGE_SELF, &usage);
+	struct mc_stats stats = {
+		.pid = (uint64_t)getpid(),
+		.uptime_s = (host->cmd->now_ms - source->start_ms) / 1000,
+		.time_s = host->cmd->now_ms / 1000,
+		.user_us = micro_s(&usage.ru_utime),
+		.system_us = micro_s(&usage.ru_stime),
+		.threads = source->worker_count,
+		.max_connections = (uint64_t)config->maxclients,
+		.curr_connections = s.connections,
+		.total_connections = s.totals.worker[WORKER_COUNT_ACCEPTED],
+		.rejected_connections = s.totals.worker[WORKER_COUNT_REJECTED],
+		.bytes_read = s.totals.tcp[TCP_COUNT_BYTES_IN],
+		.bytes_written = s.totals.tcp[TCP_COUNT_BYTES_OUT],
+		.limit_bytes = config->maxmemory,
+		.item_max_bytes = config->memcached_max_item_size,
+		.port = (uint64_t)config->memcached_port,
+		.flush_enabled = config->memcached_flush_enabled,
+		.evictions_enabled = config->maxmemory_policy != TABLE_NOEVICTION,
+		.table = s.table,
+	};
+
+	// Sums in the shape of a thread's counters, which is what the encoder reads.
+	for (size_t i = 0; i < STATS_COMMAND_COUNTERS; i++)
+		counter_set((counter *)&stats.commands + i, s.totals.commands[i]);
+	if (!mc_stats_encode(out, sub, &stats))
+		log_debug("memcached asks for statistics that there are not");
+}
+
+const struct cmd_host_ops host_ops = {
+	.info = host_info,
+	.config_get = host_config_get,
+	.config_set = host_config_set,
+	.config_rewrite = host_config_rewrite,
+	.reset_stats = host_reset_stats,
+	.client_list = host_client_list,
+	.client_kill = host_client_kill,
+	.shutdown = host_shutdown,
+	.debug_sleep = host_debug_sleep,
+	.mc_stats = host_mc_stats,
+};
