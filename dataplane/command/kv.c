@@ -7,25 +7,34 @@
 #include <stdatomic.h>
 
 /*
- * memcached's semantics as loops around table_commit_one(): look, decide, build an item, commit it on
- * the condition that what was seen is still there, or look again. Called by the memcached protocols on
- * whichever thread carries the session. Rules as of memcached 1.6.18 (proto_text.c, memcached.c).
+ * memcached's semantics as loops around table_commit_one(): look, decide, build an item, commit
+ * it on the condition that what was seen is still there, or look again. Called by the memcached
+ * protocols on whichever thread carries the session. Rules as of memcached 1.6.18 (proto_text.c,
+ * memcached.c).
  */
 
 /* What an item costs beside its bytes, roughly; for the check against maxmemory. */
 #define KV_ITEM_OVERHEAD_BYTES 64
 
-/* Behind a counter that got shorter. memcached rewrites such a value in place and blanks what is left. */
+/*
+ * Behind a counter that got shorter. memcached rewrites such a value in place and blanks what is
+ * left.
+ */
 static const uint8_t blanks[ITEM_VALUE_INLINE_MAX] = {[0 ... ITEM_VALUE_INLINE_MAX - 1] = ' '};
 
-/* Unix ms of the pending flush, 0: none. The exchange in kv_flush_tick() decides which thread runs it. */
+/*
+ * Unix ms of the pending flush, 0: none. The exchange in kv_flush_tick() decides which thread
+ * runs it.
+ */
 static _Atomic uint64_t flush_at_ms;
 
 /*
- * The item for two pieces of value, inline or in a blob by their length. NULL when there is no memory.
+ * The item for two pieces of value, inline or in a blob by their length. NULL when there is no
+ * memory.
  */
 static struct item *item_build(struct table_thread *t, const struct table_key *key,
-			       const struct item_spec *options, struct slice head, struct slice tail)
+			       const struct item_spec *options, struct slice head,
+			       struct slice tail)
 {
 	struct item_spec spec = *options;
 
@@ -174,8 +183,8 @@ enum kv_result kv_delete(struct table_thread *t, const struct table_key *key)
 }
 
 /*
- * The counter in a value, read as memcached does, by strtoull: blanks and a sign may lead, and a blank ends
- * the number, so that the padding of a shortened counter does no harm.
+ * The counter in a value, read as memcached does, by strtoull: blanks and a sign may lead, and a
+ * blank ends the number, so that the padding of a shortened counter does no harm.
  */
 static bool counter_parse(const struct item *item, uint64_t *value)
 {
@@ -242,7 +251,8 @@ enum kv_result kv_touch(struct table_thread *t, const struct table_key *key, uin
 		if (item_blob(old))
 			change.item = item_build_shared(t, key, &options, item_blob(old));
 		else
-			change.item = item_build(t, key, &options, item_value(old), (struct slice){0});
+			change.item =
+				item_build(t, key, &options, item_value(old), (struct slice){0});
 		if (!change.item)
 			return KV_NO_MEMORY;
 		enum table_status status = table_commit_one(t, &change);

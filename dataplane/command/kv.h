@@ -10,8 +10,8 @@
 /*
  * memcached's operations on the shared keyspace, without its syntax: storage with conditions,
  * unsigned counters, touch, the delayed flush. The text, meta and binary protocols all end here.
- * Results are enums; the item pointers are good until the next quiescent state. All calls come from a
- * thread whose table_thread may write.
+ * Results are enums; the item pointers are good until the next quiescent state. All calls come
+ * from a thread whose table_thread may write.
  */
 enum kv_mode {
 	KV_SET,
@@ -38,10 +38,10 @@ enum kv_result {
 struct kv_store {
 	struct table_key key;
 	enum kv_mode mode;
-	struct slice value;  // ignored when there is a blob
-	struct blob *blob;   // a long value, or NULL; the item takes a reference of its own
-	uint32_t flags;      // append and prepend keep those of the item
-	uint64_t expire_ms;  // Unix ms; 0 never; KV_EXPIRED at once. Append and prepend keep the item's
+	struct slice value; // ignored when there is a blob
+	struct blob *blob;  // a long value, or NULL; the item takes a reference of its own
+	uint32_t flags;     // append and prepend keep those of the item
+	uint64_t expire_ms;  // Unix ms; 0 never; KV_EXPIRED at once; append and prepend keep it
 	uint64_t cas_unique; // KV_CAS
 	uint64_t value_max;  // longest result of append and prepend, bytes
 	struct item *stored; // out, on KV_STORED
@@ -55,22 +55,23 @@ enum kv_result kv_store(struct table_thread *t, struct kv_store *store);
 enum kv_result kv_delete(struct table_thread *t, const struct table_key *key);
 
 /*
- * Adds or subtracts (never below 0); wraps at 2^64 upward. *value is the result. As in memcached a result that is shorter
- * than the value it replaces is padded with blanks to the old length.
+ * Adds or subtracts (never below 0); wraps at 2^64 upward. *value is the result. As in memcached
+ * a result that is shorter than the value it replaces is padded with blanks to the old length.
  */
 enum kv_result kv_arith(struct table_thread *t, const struct table_key *key, bool increment,
 			uint64_t delta, uint64_t *value);
 
 /*
- * Sets a new expiry and returns the item as it is then (touch, gat). KV_TOUCHED, KV_NOT_FOUND or KV_NO_MEMORY. A
- * changed expiry is a change of the key, so it renews the cas unique.
+ * Sets a new expiry and returns the item as it is then (touch, gat). KV_TOUCHED, KV_NOT_FOUND or
+ * KV_NO_MEMORY. A changed expiry is a change of the key, so it renews the cas unique.
  */
 enum kv_result kv_touch(struct table_thread *t, const struct table_key *key, uint64_t expire_ms,
 			struct item **item);
 
 /*
- * The delayed flush of the process: one pending time (Unix ms), which the next call replaces; 0 cancels it. Whichever
- * writer thread first calls kv_flush_tick() at or after that time hides all items, once. Any thread.
+ * The delayed flush of the process: one pending time (Unix ms), which the next call replaces; 0
+ * cancels it. Whichever writer thread first calls kv_flush_tick() at or after that time hides all
+ * items, once. Any thread.
  */
 void kv_flush_schedule(uint64_t at_ms);
 void kv_flush_tick(struct table_thread *t, uint64_t now_ms);

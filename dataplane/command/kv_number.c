@@ -2,9 +2,9 @@
 #include "dataplane/command/kv_number.h"
 
 /*
- * The number syntax of memcached's text protocol and of its counters (safe_strtoull() and its sisters in util.c of
- * memcached 1.6.18), on slices instead of terminated strings. Called by kv.c for a counter's value and by proto/memcache
- * for the arguments of a line.
+ * The number syntax of memcached's text protocol and of its counters (safe_strtoull() and its
+ * sisters in util.c of memcached 1.6.18), on slices instead of terminated strings. Called by kv.c
+ * for a counter's value and by proto/memcache for the arguments of a line.
  */
 
 static bool is_space(uint8_t c)
@@ -12,7 +12,10 @@ static bool is_space(uint8_t c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Sign and magnitude; false when there is no number, when it exceeds 64 bits or when something else is stuck to it. */
+/*
+ * Sign and magnitude; false when there is no number, when it exceeds 64 bits or when something
+ * else is stuck to it.
+ */
 static bool scan(struct slice text, bool *negative, uint64_t *magnitude)
 {
 	size_t i = 0;

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * Decimal numbers as memcached reads them, which is C's strtoull family with a check of what follows: white space and a sign
- * may lead, and the number ends at white space, at a NUL or with the slice; what stands behind that is ignored. False leaves
- * *value alone. Any thread.
+ * Decimal numbers as memcached reads them, which is C's strtoull family with a check of what
+ * follows: white space and a sign may lead, and the number ends at white space, at a NUL or with
+ * the slice; what stands behind that is ignored. False leaves *value alone. Any thread.
  */
 
 /* A minus sign is refused only where the result would not fit a signed number, as in memcached. */

@@ -14,10 +14,10 @@ Known and intended differences, which the generator steers around or the compari
     they are sent. Such a line is sent alone;
   - memcached looks for a minus sign beyond the end of a counter of 2^63 or more, in whatever its
     memory held before: such counters appear only at the start, in fresh memory;
-  - memcached pads a counter that got shorter only while nobody holds it, so a pipelined get before a
-    decr, or one of its maintenance threads, changes the value's length there. Counters are changed and
-    read in turn, and those threads are turned off;
-  - the meta and binary protocols, watch, slabs, lru, lru_crawler and cache_memlimit are not ours yet;
+  - memcached pads a counter that got shorter only while nobody holds it, so a pipelined get before
+    a decr, or one of its maintenance threads, changes the value's length there. Counters are
+    changed and read in turn, and those threads are turned off;
+  - the meta and binary protocols, watch, slabs, lru, lru_crawler, cache_memlimit: not ours yet;
   - the figures of stats, but not their names.
 """
 import argparse
@@ -49,8 +49,8 @@ ODD_EXPTIMES = [b"abc", b"1x", b"99999999999999999999", b"-0", b"--1", b"0x10", 
                 b"4294968296", b"+1000", b"1000\tx", b"\t1000", b"2147483648", b"-99999999999"]
 BAD_DELTAS = [b"abc", b"-1", b"1x", b"99999999999999999999", b"+1", b"1\tx", b"--1", b"4294967296"]
 DELTAS = [b"0", b"1", b"1", b"7", b"99", b"1000000", b"99999999999"]
-NUMBERS = [b"0", b"9", b"10", b"100", b"99999", b"5 foo", b" 5", b"+7", b"", b"x", b"007", b"1\r\n2",
-           b"18446744073709551616", b"3\0y", b"1.5", b"999999999999999999"]
+NUMBERS = [b"0", b"9", b"10", b"100", b"99999", b"5 foo", b" 5", b"+7", b"", b"x", b"007",
+           b"1\r\n2", b"18446744073709551616", b"3\0y", b"1.5", b"999999999999999999"]
 WRAPS = [b"set w1 5 0 20\r\n18446744073709551615\r\nincr w1 1\r\n", b"get w1\r\n",
          b"incr w1 18446744073709551615\r\nincr w1 18446744073709551615\r\n", b"get w1\r\n",
          b"decr w1 9223372036854775808\r\ndecr w1 9223372036854775808\r\n", b"get w1\r\n",
@@ -58,19 +58,20 @@ WRAPS = [b"set w1 5 0 20\r\n18446744073709551615\r\nincr w1 1\r\n", b"get w1\r\n
          b"set w3 0 0 4\r\n1000\r\ndecr w3 999\r\n", b"get w3\r\nincr w3 10000\r\n", b"get w3\r\n"]
 STALE = b"18446744073709551000"  # nobody's unique
 MODES = [b"set", b"set", b"set", b"add", b"replace", b"append", b"prepend"]
-NOISE = [b"\r\n", b"\n", b"a\r\n", b"get\r\n", b"gets\r\n", b"gat\r\n", b"gat 5\r\n", b"gat x k1\r\n",
-         b"set\r\n", b"set k1 0 0\r\n", b"set k1 0 0 1 2 3\r\n", b"GET k1\r\n", b"foo bar\r\n",
-         b"delete\r\n", b"delete k1 1\r\n", b"delete k1 0 1\r\n", b"delete k1 1 noreply\r\n",
-         b"delete k1 a b c\r\n", b"incr n1\r\n", b"incr n1 1 2 3\r\n", b"touch t1\r\n",
-         b"touch t1 x\r\n", b"touch t1 noreply\r\n", b"verbosity\r\n", b"verbosity 1\r\n",
-         b"verbosity x\r\n", b"verbosity noreply\r\n", b"verbosity 1 noreply\r\n", b"verbosity 1 2 3\r\n",
-         b"version\r\n", b"version x\r\n", b"flush_all x\r\n", b"flush_all 1 2 3\r\n",
-         b"flush_all noreply noreply\r\n", b"shutdown\r\n", b"mz\r\n", b"gxx\r\n",
-         b"bget k1\r\n", b"bget\r\n", b"cas k1 0 0 1\r\n", b"cas k1 0 0 1 x\r\n", b"extstore\r\n",
-         b"stats nonsense\r\n", b"stats reset\r\n", b"stats detail\r\n", b"stats detail x\r\n",
-         b"stats detail off\r\n", b"stats sizes\r\n", b"stats noreply\r\n", b"  get   k1  k2 \r\n",
-         b"get k1\0k2 k3\r\n", b"get k1\n", b"\0get k1\r\n", b"misbehave\r\n", b"get k1\rk2\r\n",
-         b"get" + b" k1" * 40 + b"\r\n", b"gets" + b" k3 k4" * 25 + b"\r\n", b"x" * 1500 + b"\r\n"]
+NOISE = [b"\r\n", b"\n", b"a\r\n", b"get\r\n", b"gets\r\n", b"gat\r\n", b"gat 5\r\n",
+         b"gat x k1\r\n", b"set\r\n", b"set k1 0 0\r\n", b"set k1 0 0 1 2 3\r\n", b"GET k1\r\n",
+         b"foo bar\r\n", b"delete\r\n", b"delete k1 1\r\n", b"delete k1 0 1\r\n",
+         b"delete k1 1 noreply\r\n", b"delete k1 a b c\r\n", b"incr n1\r\n", b"incr n1 1 2 3\r\n",
+         b"touch t1\r\n", b"touch t1 x\r\n", b"touch t1 noreply\r\n", b"verbosity\r\n",
+         b"verbosity 1\r\n", b"verbosity x\r\n", b"verbosity noreply\r\n",
+         b"verbosity 1 noreply\r\n", b"verbosity 1 2 3\r\n", b"version\r\n", b"version x\r\n",
+         b"flush_all x\r\n", b"flush_all 1 2 3\r\n", b"flush_all noreply noreply\r\n",
+         b"shutdown\r\n", b"mz\r\n", b"gxx\r\n", b"bget k1\r\n", b"bget\r\n", b"cas k1 0 0 1\r\n",
+         b"cas k1 0 0 1 x\r\n", b"extstore\r\n", b"stats nonsense\r\n", b"stats reset\r\n",
+         b"stats detail\r\n", b"stats detail x\r\n", b"stats detail off\r\n", b"stats sizes\r\n",
+         b"stats noreply\r\n", b"  get   k1  k2 \r\n", b"get k1\0k2 k3\r\n", b"get k1\n",
+         b"\0get k1\r\n", b"misbehave\r\n", b"get k1\rk2\r\n", b"get" + b" k1" * 40 + b"\r\n",
+         b"gets" + b" k3 k4" * 25 + b"\r\n", b"x" * 1500 + b"\r\n"]
 CLOSING = [b"quit\r\n", b"quit now\r\n", b"GET / HTTP/1.1\r\n", b"foo HTTP/1.0\r\n", b"x" * 2100]
 
 
@@ -79,7 +80,7 @@ class Closed(Exception):
 
 
 class Server:
-    """One side of the comparison: an address, the connection, and what is remembered of its uniques."""
+    """One side of the comparison: an address, the connection, and the uniques seen."""
 
     def __init__(self, name, host, port):
         self.name, self.address = name, (host, port)
@@ -92,7 +93,7 @@ class Server:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def exchange(self, data, cuts, closes=False):
-        """Sends data cut at the given fractions; returns the replies up to the end mark, or up to the close."""
+        """Sends data cut at these fractions; returns replies up to the end mark or the close."""
         places = sorted({int(len(data) * c) for c in cuts} | {len(data)})
         at = 0
         reply = b""
@@ -157,8 +158,9 @@ class Generator:
         size = b"%d" % len(value)
         if r.random() < 0.05:  # a line that is refused: its data block is read as commands
             bad = r.choice(BAD_NUMBERS)
-            flags, exptime, size = r.choice([(bad, exptime, size), (flags, r.choice(ODD_EXPTIMES), size),
-                                             (flags, exptime, r.choice([b"abc", b"-1", b"-5", b""]))])
+            flags, exptime, size = r.choice([
+                (bad, exptime, size), (flags, r.choice(ODD_EXPTIMES), size),
+                (flags, exptime, r.choice([b"abc", b"-1", b"-5", b""]))])
         elif r.random() < 0.04:  # a length that is wrong
             off = r.randint(-BLOCK_ERROR_MAX, BLOCK_ERROR_MAX)
             size = b"%d" % max(0, len(value) + off)
@@ -174,7 +176,8 @@ class Generator:
 
         def build(server):
             unique = STALE if stale else server.unique.get(key, STALE)
-            unique = unique.rjust(20, b"0")  # the same length for both, should a short block before eat it
+            # The same length for both, should a short block before it eat into it.
+            unique = unique.rjust(20, b"0")
             return b"cas %s 3 0 %d %s%s\r\n%s\r\n" % (key, len(value), unique, noreply, value)
         noreply = self.noreply()
         return build
@@ -188,7 +191,8 @@ class Generator:
         r = self.rng
         keys = [r.choice(TOUCHED) for _ in range(r.choice([1, 1, 3]))]
         if r.random() < 0.5:
-            return b"touch %s %s%s\r\n" % (keys[0], r.choice(EXPTIMES + ODD_EXPTIMES), self.noreply())
+            return b"touch %s %s%s\r\n" % (keys[0], r.choice(EXPTIMES + ODD_EXPTIMES),
+                                           self.noreply())
         return b"%s %s %s\r\n" % (r.choice([b"gat", b"gats"]), r.choice(EXPTIMES), b" ".join(keys))
 
     def delete(self):
@@ -200,9 +204,11 @@ class Generator:
         r = self.rng
         if r.random() < 0.3:
             value = r.choice(NUMBERS)
-            return b"set %s %d 0 %d\r\n%s\r\n" % (r.choice(COUNTERS), r.choice([0, 5]), len(value), value)
+            return b"set %s %d 0 %d\r\n%s\r\n" % (r.choice(COUNTERS), r.choice([0, 5]),
+                                                 len(value), value)
         delta = r.choice(BAD_DELTAS) if r.random() < 0.1 else r.choice(DELTAS)
-        return b"%s %s %s%s\r\n" % (r.choice([b"incr", b"decr"]), r.choice(COUNTERS), delta, self.noreply())
+        return b"%s %s %s%s\r\n" % (r.choice([b"incr", b"decr"]), r.choice(COUNTERS), delta,
+                                    self.noreply())
 
     def mixed(self):
         r = self.rng
@@ -227,7 +233,7 @@ class Generator:
     def large(self):
         """Around memcached's item limit, where header, key and flags count too."""
         r = self.rng
-        size = 1048576 - r.choice([1, 50, 58, 59, 60, 61, 62, 63, 64, 65, 70, 600000]) - r.randint(0, 2)
+        size = 1048576 - r.choice([1, 50, 58, 59, 60, 61, 62, 63, 64, 65, 70, 600000])
         line = b"%s %s %d 0 %d%s\r\n" % (r.choice([b"set", b"set", b"append"]), r.choice(LARGE),
                                         r.choice([0, 0, 1]), size, self.noreply())
         return [line + b"v" * size + r.choice([b"\r\n", b"\r\n", b"\r\n", b"xx"]),
@@ -273,7 +279,8 @@ def wait_for(port, process):
 
 
 def show(requests, theirs, ours):
-    at = next((i for i, (a, b) in enumerate(zip(theirs, ours)) if a != b), min(len(theirs), len(ours)))
+    at = next((i for i, (a, b) in enumerate(zip(theirs, ours)) if a != b),
+              min(len(theirs), len(ours)))
     print("requests: %r" % b"".join(requests)[:1500])
     print("memcached: ...%r" % theirs[max(0, at - 120):at + 200])
     print("ours:      ...%r" % ours[max(0, at - 120):at + 200])
@@ -324,7 +331,8 @@ def run_timed(pair):
           b"gat 1 e3\r\n"], 2.2),
         ([b"get e1 e2 e3\r\nset f1 0 0 1\r\nx\r\nflush_all 2\r\nget f1\r\n"], 1.0),
         ([b"set f2 0 0 1\r\ny\r\n"], 2.4),
-        ([b"get f1 f2\r\nset f1 0 0 1\r\nx\r\nget f1\r\nflush_all 100\r\nflush_all 0\r\nget f1\r\n"], 0),
+        ([b"get f1 f2\r\nset f1 0 0 1\r\nx\r\nget f1\r\n",
+          b"flush_all 100\r\nflush_all 0\r\nget f1\r\n"], 0),
     ]
     for requests, pause_s in steps:
         if not compare(pair, requests, []):
@@ -347,7 +355,8 @@ def run_stats(pair):
             if not reply.startswith(b"STORED\r\nSTAT ") or not reply.endswith(b"\r\nEND\r\n"):
                 print("%s: bad answer to stats%s: %r" % (server.name, sub.decode(), reply[:200]))
                 return False
-            names.append({line.split()[1] for line in reply.split(b"\r\n") if line.startswith(b"STAT ")})
+            names.append({line.split()[1] for line in reply.split(b"\r\n")
+                          if line.startswith(b"STAT ")})
         if sub in (b" items", b" slabs"):  # we have one class of items, memcached many
             names = [{re.sub(rb"\b\d+:", b"N:", n) for n in s} for s in names]
         strange = names[1] - names[0] - MODERN_STATS
@@ -362,7 +371,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--bursts", type=int, default=1 << 60)
-    parser.add_argument("--no-timed", action="store_true", help="leave out the real-time steps (6 s)")
+    parser.add_argument("--no-timed", action="store_true", help="no real-time steps (6 s)")
     parser.add_argument("--ours", help="HOST:PORT of a running server of ours")
     parser.add_argument("--server", default=os.path.join(os.path.dirname(__file__),
                         "../../build/tests/fakes/engine-server"), help="program to start otherwise")
@@ -375,9 +384,9 @@ def main():
         port = free_port()
         try:
             user = ["-u", "nobody"] if os.getuid() == 0 else []
-            started.append(subprocess.Popen(["memcached", *user, "-l", "127.0.0.1", "-p", str(port), "-U", "0",
-                                             "-t", "1", "-m", "256", "-o", "no_modern,no_lru_crawler"],
-                                            stdout=log, stderr=log))
+            started.append(subprocess.Popen(
+                ["memcached", *user, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-t", "1",
+                 "-m", "256", "-o", "no_modern,no_lru_crawler"], stdout=log, stderr=log))
         except FileNotFoundError:
             print("skipped: no memcached")
             return 77

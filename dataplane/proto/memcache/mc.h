@@ -3,7 +3,9 @@
 
 #include <stdint.h>
 
-/* memcached's protocols over the engine's keyspace. Runs on whichever thread carries the session. */
+/*
+ * memcached's protocols over the engine's keyspace. Runs on whichever thread carries the session.
+ */
 struct proto;
 
 /* The protocol of a connection by its first byte, as memcached negotiates it. Never NULL. */

@@ -12,5 +12,7 @@
  */
 void mc__run(struct session_host *host, struct request *request);
 
-/* The longest value that fits memcached's limit for an item, whose header counts too; 0 for none. */
+/*
+ * The longest value that fits memcached's limit for an item, whose header counts too; 0 for none.
+ */
 uint64_t mc__value_max(uint64_t item_max_bytes, size_t key_len, uint32_t flags);

@@ -6,22 +6,28 @@
 #include "dataplane/command/kv_number.h"
 
 /*
- * A line of the memcached text protocol to a struct. Pure: called by mc_text.c with one line of a client,
- * which then waits for the data block, if any, and executes. The order in which a line is checked, and so
- * which of several faults is reported and whether `noreply` silences it, is that of memcached 1.6.18
- * (proto_text.c), and the differential test holds us to it.
+ * A line of the memcached text protocol to a struct. Pure: called by mc_text.c with one line of a
+ * client, which then waits for the data block, if any, and executes. The order in which a line is
+ * checked, and so which of several faults is reported and whether `noreply` silences it, is that
+ * of memcached 1.6.18 (proto_text.c), and the differential test holds us to it.
  */
 
 #define BLANKS_MAX 100 // before a line that lists keys and is long, as memcached
 #define WORDS_MAX  8   // one more than the longest command has (cas ... noreply)
 
-/* A line cut at its blanks. `count` stops at WORDS_MAX; no command that counts its words has as many. */
+/*
+ * A line cut at its blanks. `count` stops at WORDS_MAX; no command that counts its words has as
+ * many.
+ */
 struct words {
 	struct slice word[WORDS_MAX];
 	uint32_t count;
 };
 
-/* One row per command word. Words are counted with the command itself, as in WANT_TOKENS less one. */
+/*
+ * One row per command word. Words are counted with the command itself, as in WANT_TOKENS less
+ * one.
+ */
 struct verb {
 	struct slice name;
 	void (*parse)(const struct words *w, const struct verb *verb, struct mc_line *out);
@@ -60,11 +66,11 @@ static void refuse(struct mc_line *out, struct slice text)
 	out->malformed = true;
 }
 
-#define REFUSE(out, literal)   refuse((out), SLICE_LITERAL(literal))
-#define BAD_FORMAT             "CLIENT_ERROR bad command line format"
-#define BAD_EXPTIME            "CLIENT_ERROR invalid exptime argument"
-#define BAD_DELTA              "CLIENT_ERROR invalid numeric delta argument"
-#define BAD_DELETE             "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"
+#define REFUSE(out, literal) refuse((out), SLICE_LITERAL(literal))
+#define BAD_FORMAT           "CLIENT_ERROR bad command line format"
+#define BAD_EXPTIME          "CLIENT_ERROR invalid exptime argument"
+#define BAD_DELTA            "CLIENT_ERROR invalid numeric delta argument"
+#define BAD_DELETE           "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"
 
 /* Only the last word counts; the same word elsewhere is an argument. */
 static bool ends_in_noreply(const struct words *w)
@@ -84,7 +90,10 @@ static bool take_key(const struct words *w, struct mc_line *out)
 	return true;
 }
 
-/* set add replace append prepend KEY FLAGS EXPTIME BYTES [noreply], cas ... BYTES UNIQUE [noreply] */
+/*
+ * set add replace append prepend KEY FLAGS EXPTIME BYTES [noreply], cas ... BYTES UNIQUE
+ * [noreply]
+ */
 static void parse_store(const struct words *w, const struct verb *verb, struct mc_line *out)
 {
 	int32_t value_len;
@@ -172,7 +181,10 @@ static void parse_nothing(const struct words *w, const struct verb *verb, struct
 {
 }
 
-/* The frequent ones first. Command words are lower case only. Those that read are in parse_read(). */
+/*
+ * The frequent ones first. Command words are lower case only. Those that read are in
+ * parse_read().
+ */
 static const struct verb verbs[] = {
 	{SLICE_LITERAL("set"), parse_store, 5, 6, MC_STORE, KV_SET},
 	{SLICE_LITERAL("cas"), parse_store, 6, 7, MC_STORE, KV_CAS},
@@ -204,8 +216,8 @@ static bool is_read(struct slice name)
 }
 
 /*
- * get gets KEY..., gat gats EXPTIME KEY...: the only commands without a bound on their words. One key too
- * long refuses the whole line. True when the line is one of them.
+ * get gets KEY..., gat gats EXPTIME KEY...: the only commands without a bound on their words. One
+ * key too long refuses the whole line. True when the line is one of them.
  */
 static bool parse_read(struct slice name, struct slice rest, struct mc_line *out)
 {
@@ -249,7 +261,10 @@ static const struct verb *verb_find(struct slice name)
 	return NULL;
 }
 
-/* No command of ours: ERROR, but a browser or a forged request to a web server is cut off at once. */
+/*
+ * No command of ours: ERROR, but a browser or a forged request to a web server is cut off at
+ * once.
+ */
 static void parse_unknown(struct slice line, struct mc_line *out)
 {
 	struct slice last = {0};

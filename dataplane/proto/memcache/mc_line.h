@@ -8,43 +8,43 @@
 
 /* One command line of memcached's text protocol, decoded. */
 enum mc_op {
-	MC_GET,      // get gets: keys
-	MC_GAT,      // gat gats: keys, exptime
-	MC_STORE,    // set add replace append prepend cas: a data block of value_len follows
+	MC_GET,   // get gets: keys
+	MC_GAT,   // gat gats: keys, exptime
+	MC_STORE, // set add replace append prepend cas: a data block of value_len follows
 	MC_DELETE,
 	MC_INCR,
 	MC_DECR,
 	MC_TOUCH,
 	MC_FLUSH_ALL,
 	MC_STATS,
-	MC_REPLY,    // nothing to do but to answer `text`: version, verbosity, mn, every error of syntax
-	MC_QUIT,     // close without a word; so does a line that looks like HTTP
+	MC_REPLY, // only to answer `text`: version, verbosity, mn, every error of syntax
+	MC_QUIT, // close without a word; so does a line that looks like HTTP
 };
 
 struct mc_line {
-	uint8_t op;         // enum mc_op
-	uint8_t mode;       // enum kv_mode, of MC_STORE
-	bool noreply;       // say nothing, not even an error
-	bool want_cas;      // gets, gats
-	bool malformed;     // of MC_REPLY and MC_QUIT: the line broke the protocol
-	bool too_large;     // of MC_STORE: refused, its data block is being dropped
-	bool closes;        // of MC_REPLY: the last answer of this connection
+	uint8_t op;     // enum mc_op
+	uint8_t mode;   // enum kv_mode, of MC_STORE
+	bool noreply;   // say nothing, not even an error
+	bool want_cas;  // gets, gats
+	bool malformed; // of MC_REPLY and MC_QUIT: the line broke the protocol
+	bool too_large; // of MC_STORE: refused, its data block is being dropped
+	bool closes;    // of MC_REPLY: the last answer of this connection
 	uint32_t flags;
 	int32_t exptime;    // as sent; of MC_FLUSH_ALL the delay
 	uint32_t value_len; // bytes, without the line end behind it
 	uint64_t number;    // cas unique or delta
 	uint32_t key_count;
-	struct slice keys;  // from the first key on: mc_token() takes them off one by one
+	struct slice keys; // from the first key on: mc_token() takes them off one by one
 	struct slice text;
 };
 
-#define MC_KEY_MAX  250         // bytes
-#define MC_LINE_MAX 2048        // bytes before the LF of a line that is not a list of keys
-#define MC_VERSION  "1.6.18"    // whose behaviour this is; clients and exporters test it
+#define MC_KEY_MAX  250      // bytes
+#define MC_LINE_MAX 2048     // bytes before the LF of a line that is not a list of keys
+#define MC_VERSION  "1.6.18" // whose behaviour this is; clients and exporters test it
 
 /*
- * Decodes a line without its line end. Never fails: what is wrong with it is an MC_REPLY. The slices point into the
- * line or at static text.
+ * Decodes a line without its line end. Never fails: what is wrong with it is an MC_REPLY. The
+ * slices point into the line or at static text.
  */
 void mc_line_parse(struct slice line, struct mc_line *out);
 

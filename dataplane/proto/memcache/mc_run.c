@@ -6,14 +6,18 @@
 #include "dataplane/proto/memcache/mc_stats.h"
 
 /*
- * Executes one parsed request of the text protocol and writes its answer. Called by session_run() in the order of the
- * requests, when the keys of the whole batch have been hashed and their buckets and items prefetched; calls kv.c for
- * everything that changes the table. Texts and their order as of memcached 1.6.18.
+ * Executes one parsed request of the text protocol and writes its answer. Called by session_run()
+ * in the order of the requests, when the keys of the whole batch have been hashed and their
+ * buckets and items prefetched; calls kv.c for everything that changes the table. Texts and their
+ * order as of memcached 1.6.18.
  */
 
 #define EXPTIME_RELATIVE_MAX_S (60 * 60 * 24 * 30) // a larger number is a Unix time
 
-/* What memcached adds to key and value: its header, cas and the ends of key and value. Flags only when not 0. */
+/*
+ * What memcached adds to key and value: its header, cas and the ends of key and value. Flags only
+ * when not 0.
+ */
 #define MC_ITEM_HEADER_BYTES 59
 #define MC_ITEM_FLAGS_BYTES  4
 
@@ -69,13 +73,16 @@ static size_t put(uint8_t *to, struct slice bytes)
 #define VALUE_LINE_MAX (6 + MC_KEY_MAX + 1 + 10 + 1 + 20 + 1 + 20 + 2)
 _Static_assert(VALUE_LINE_MAX <= OUT_RESERVE_MAX, "a VALUE line is written in one piece");
 
-/* One hit of get: the VALUE line and the data block. The key has been checked against MC_KEY_MAX by the parser. */
+/*
+ * One hit of get: the VALUE line and the data block. The key has been checked against MC_KEY_MAX
+ * by the parser.
+ */
 static void write_value(const struct mc_call *c, struct slice key, const struct item *item)
 {
 	struct slice value = item_value(item);
 	bool in_one_piece = VALUE_LINE_MAX + value.len + 2 <= OUT_RESERVE_MAX;
-	uint8_t *start = out_reserve(c->out, in_one_piece ? VALUE_LINE_MAX + value.len + 2
-							  : VALUE_LINE_MAX);
+	uint8_t *start =
+		out_reserve(c->out, in_one_piece ? VALUE_LINE_MAX + value.len + 2 : VALUE_LINE_MAX);
 	uint8_t *p = start;
 
 	HOT_ASSERT(key.len <= MC_KEY_MAX);
@@ -336,10 +343,12 @@ static void run_quit(const struct mc_call *c)
 }
 
 static void (*const runs[])(const struct mc_call *c) = {
-	[MC_GET] = run_get,         [MC_GAT] = run_gat,     [MC_STORE] = run_store,
-	[MC_DELETE] = run_delete,   [MC_INCR] = run_arith,  [MC_DECR] = run_arith,
-	[MC_TOUCH] = run_touch,     [MC_FLUSH_ALL] = run_flush_all,
-	[MC_STATS] = run_stats,     [MC_REPLY] = run_reply, [MC_QUIT] = run_quit,
+	[MC_GET] = run_get,     [MC_GAT] = run_gat,
+	[MC_STORE] = run_store, [MC_DELETE] = run_delete,
+	[MC_INCR] = run_arith,  [MC_DECR] = run_arith,
+	[MC_TOUCH] = run_touch, [MC_FLUSH_ALL] = run_flush_all,
+	[MC_STATS] = run_stats, [MC_REPLY] = run_reply,
+	[MC_QUIT] = run_quit,
 };
 
 void mc__run(struct session_host *host, struct request *request)

@@ -8,9 +8,10 @@
 #include <stdio.h>
 
 /*
- * The `stats` command: figures of the whole process under memcached's names, which every exporter and dashboard
- * for it reads. Run by the control thread on behalf of a worker's connection (CMD_CONTROL); the answer is raw text in
- * the reply's sink, since only memcached's clients can ask. Figures of mechanisms that we do not have are left out or 0.
+ * The `stats` command: figures of the whole process under memcached's names, which every exporter
+ * and dashboard for it reads. Run by the control thread on behalf of a worker's connection
+ * (CMD_CONTROL); the answer is raw text in the reply's sink, since only memcached's clients can
+ * ask. Figures of mechanisms that we do not have are left out or 0.
  */
 
 #define STAT_LINE_MAX 128 // bytes: names and values are ours, and short
@@ -47,7 +48,8 @@ static void encode_process(struct out *out, const struct mc_stats *s)
 	stat_u64(out, "time", s->time_s);
 	stat_line(out, "version %s", MC_VERSION);
 	stat_u64(out, "pointer_size", 8 * sizeof(void *));
-	stat_line(out, "rusage_user %" PRIu64 ".%06" PRIu64, s->user_us / 1000000, s->user_us % 1000000);
+	stat_line(out, "rusage_user %" PRIu64 ".%06" PRIu64, s->user_us / 1000000,
+		  s->user_us % 1000000);
 	stat_line(out, "rusage_system %" PRIu64 ".%06" PRIu64, s->system_us / 1000000,
 		  s->system_us % 1000000);
 	stat_u64(out, "max_connections", s->max_connections);
@@ -63,15 +65,24 @@ static void encode_commands(struct out *out, const struct cmd_counters *c)
 		const char *name;
 		const counter *value;
 	} rows[] = {
-		{"cmd_get", &c->mc_cmd_get},         {"cmd_set", &c->mc_cmd_set},
-		{"cmd_flush", &c->mc_cmd_flush},     {"cmd_touch", &c->mc_cmd_touch},
-		{"get_hits", &c->mc_get_hits},       {"get_misses", &c->mc_get_misses},
-		{"get_expired", &c->mc_get_expired}, {"get_flushed", &c->mc_get_flushed},
-		{"delete_misses", &c->mc_delete_misses}, {"delete_hits", &c->mc_delete_hits},
-		{"incr_misses", &c->mc_incr_misses}, {"incr_hits", &c->mc_incr_hits},
-		{"decr_misses", &c->mc_decr_misses}, {"decr_hits", &c->mc_decr_hits},
-		{"cas_misses", &c->mc_cas_misses},   {"cas_hits", &c->mc_cas_hits},
-		{"cas_badval", &c->mc_cas_badval},   {"touch_hits", &c->mc_touch_hits},
+		{"cmd_get", &c->mc_cmd_get},
+		{"cmd_set", &c->mc_cmd_set},
+		{"cmd_flush", &c->mc_cmd_flush},
+		{"cmd_touch", &c->mc_cmd_touch},
+		{"get_hits", &c->mc_get_hits},
+		{"get_misses", &c->mc_get_misses},
+		{"get_expired", &c->mc_get_expired},
+		{"get_flushed", &c->mc_get_flushed},
+		{"delete_misses", &c->mc_delete_misses},
+		{"delete_hits", &c->mc_delete_hits},
+		{"incr_misses", &c->mc_incr_misses},
+		{"incr_hits", &c->mc_incr_hits},
+		{"decr_misses", &c->mc_decr_misses},
+		{"decr_hits", &c->mc_decr_hits},
+		{"cas_misses", &c->mc_cas_misses},
+		{"cas_hits", &c->mc_cas_hits},
+		{"cas_badval", &c->mc_cas_badval},
+		{"touch_hits", &c->mc_touch_hits},
 		{"touch_misses", &c->mc_touch_misses},
 	};
 
@@ -131,7 +142,10 @@ static void encode_settings(struct out *out, const struct mc_stats *s)
 	stat_flag(out, "inline_ascii_response", false);
 }
 
-/* We have no slab classes: everything is one class, so that dashboards which add classes up are right. */
+/*
+ * We have no slab classes: everything is one class, so that dashboards which add classes up are
+ * right.
+ */
 static void encode_items(struct out *out, const struct mc_stats *s)
 {
 	if (s->table.items == 0)
@@ -176,9 +190,9 @@ struct group {
 };
 
 static const struct group groups[] = {
-	{SLICE_LITERAL(""), encode_general},      {SLICE_LITERAL("settings"), encode_settings},
-	{SLICE_LITERAL("items"), encode_items},   {SLICE_LITERAL("slabs"), encode_slabs},
-	{SLICE_LITERAL("sizes"), encode_sizes},   {SLICE_LITERAL("conns"), encode_conns},
+	{SLICE_LITERAL(""), encode_general},    {SLICE_LITERAL("settings"), encode_settings},
+	{SLICE_LITERAL("items"), encode_items}, {SLICE_LITERAL("slabs"), encode_slabs},
+	{SLICE_LITERAL("sizes"), encode_sizes}, {SLICE_LITERAL("conns"), encode_conns},
 };
 
 static const struct group *group_find(struct slice sub)

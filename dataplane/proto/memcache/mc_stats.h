@@ -7,15 +7,17 @@
 
 #include <stdint.h>
 
-/* What memcached's `stats` reports of the whole process. Whoever can see all threads fills it in. */
+/*
+ * What memcached's `stats` reports of the whole process. Whoever can see all threads fills it in.
+ */
 struct mc_stats {
 	uint64_t pid;
-	uint64_t uptime_s, time_s;  // time_s: Unix time
+	uint64_t uptime_s, time_s;   // time_s: Unix time
 	uint64_t user_us, system_us; // CPU time of the process
 	uint64_t threads;            // workers
 	uint64_t max_connections, curr_connections, total_connections, rejected_connections;
 	uint64_t bytes_read, bytes_written;
-	uint64_t limit_bytes;        // maxmemory
+	uint64_t limit_bytes; // maxmemory
 	uint64_t item_max_bytes;
 	uint64_t port;
 	bool flush_enabled, evictions_enabled;
@@ -24,10 +26,13 @@ struct mc_stats {
 };
 
 /*
- * The answer to `stats SUB`, without the END line. False when there is no such group of figures. `sub` is empty for the
- * general ones.
+ * The answer to `stats SUB`, without the END line. False when there is no such group of figures.
+ * `sub` is empty for the general ones.
  */
 bool mc_stats_encode(struct out *out, struct slice sub, const struct mc_stats *stats);
 
-/* The command `stats`, which a worker forwards to the control thread. argv: stats [SUB [ARGUMENT ...]]. */
+/*
+ * The command `stats`, which a worker forwards to the control thread. argv: stats [SUB [ARGUMENT
+ * ...]].
+ */
 extern const struct cmd mc_stats_command;

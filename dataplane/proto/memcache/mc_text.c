@@ -9,12 +9,13 @@
 #include "dataplane/proto/memcache/mc_stats.h"
 
 /*
- * The text protocol's way into the session engine: finds the end of a line, has it decoded (mc_line.c), waits for the
- * data block of a storage command, and lays keys and block out for the batch; mc_run.c executes it afterwards. Called by
- * session_feed() with the unparsed bytes of one session. doc/protocol.txt of memcached, behaviour of 1.6.18.
+ * The text protocol's way into the session engine: finds the end of a line, has it decoded
+ * (mc_line.c), waits for the data block of a storage command, and lays keys and block out for the
+ * batch; mc_run.c executes it afterwards. Called by session_feed() with the unparsed bytes of one
+ * session. doc/protocol.txt of memcached, behaviour of 1.6.18.
  *
- * A block of SESSION_LANDING_MIN bytes or more is received into a blob of its own; one that exceeds
- * memcached-max-item-size is refused at once and dropped as it comes.
+ * A block of SESSION_LANDING_MIN bytes or more is received into a blob of its own; one that
+ * exceeds memcached-max-item-size is refused at once and dropped as it comes.
  */
 
 #define MC_KEYS_LINE_MAX (8u << 20) // bytes of a line that lists keys to be read
@@ -34,7 +35,10 @@ static enum parse_status give_up(struct request *r, const struct mc_line *why)
 	return PARSE_BAD;
 }
 
-/* Keeps the place up to which there is no line end, so that a long line is not searched over and over. */
+/*
+ * Keeps the place up to which there is no line end, so that a long line is not searched over and
+ * over.
+ */
 static enum parse_status line_incomplete(struct session *s, struct slice bytes, struct request *r)
 {
 	if (likely(bytes.len <= MC_LINE_MAX))
@@ -85,9 +89,9 @@ static bool lay_out_words(struct batch *batch, struct request *r, const struct m
 }
 
 /*
- * The data block of a storage command, which starts at `at`. It becomes the only argument, from the bytes themselves
- * or from the blob that it was landed in. A block without a line end behind it is an error that
- * eats as many bytes as a good one would have.
+ * The data block of a storage command, which starts at `at`. It becomes the only argument, from
+ * the bytes themselves or from the blob that it was landed in. A block without a line end behind
+ * it is an error that eats as many bytes as a good one would have.
  */
 static enum parse_status take_block(struct session *s, struct slice bytes, size_t at,
 				    struct request *r, struct mc_line *line, size_t *consumed)
@@ -187,7 +191,8 @@ static enum parse_status binary_parse(struct session *s, struct slice bytes, str
 }
 
 static const struct proto text = {.name = "memcache", .parse = text_parse, .run = mc__run};
-static const struct proto binary = {.name = "memcache-binary", .parse = binary_parse, .run = mc__run};
+static const struct proto binary = {
+	.name = "memcache-binary", .parse = binary_parse, .run = mc__run};
 
 #define BINARY_MAGIC 0x80
 

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 
 /*
- * What clients may send over an empty keyspace and what is answered, whole conversations that the parser's test
- * cuts everywhere; they seed the fuzzer too. The texts and the quirks are those of memcached 1.6.18.
+ * What clients may send over an empty keyspace and what is answered, whole conversations that the
+ * parser's test cuts everywhere; they seed the fuzzer too. The texts and the quirks are those of
+ * memcached 1.6.18.
  */
 struct mc_case {
 	const char *name;
@@ -16,7 +17,10 @@ struct mc_case {
 	bool closes;
 };
 
-#define BYTES(text) {(const uint8_t *)(text), sizeof(text) - 1}
+#define BYTES(text)                                                                                \
+	{                                                                                          \
+		(const uint8_t *)(text), sizeof(text) - 1                                          \
+	}
 
 #define KEY_50  "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define KEY_250 KEY_50 KEY_50 KEY_50 KEY_50 KEY_50
@@ -37,19 +41,24 @@ struct mc_case {
 
 static const struct mc_case mc_cases[] = {
 	// Storage.
-	{"set and get", BYTES("set a 5 0 3\r\nxyz\r\nget a\r\n"), BYTES(STORED "VALUE a 5 3\r\nxyz\r\n" END)},
-	{"empty value", BYTES("set a 0 0 0\r\n\r\nget a\r\n"), BYTES(STORED "VALUE a 0 0\r\n\r\n" END)},
+	{"set and get", BYTES("set a 5 0 3\r\nxyz\r\nget a\r\n"),
+	 BYTES(STORED "VALUE a 5 3\r\nxyz\r\n" END)},
+	{"empty value", BYTES("set a 0 0 0\r\n\r\nget a\r\n"),
+	 BYTES(STORED "VALUE a 0 0\r\n\r\n" END)},
 	{"line ends in the value", BYTES("set a 0 0 4\r\n\r\n\r\n\r\nget a\r\n"),
 	 BYTES(STORED "VALUE a 0 4\r\n\r\n\r\n\r\n" END)},
-	{"command with a bare LF", BYTES("set a 0 0 1\nx\r\nget a\n"), BYTES(STORED "VALUE a 0 1\r\nx\r\n" END)},
-	{"data block with a bare LF", BYTES("set a 0 0 1\r\nx\nget a\r\n"), BYTES(BAD_CHUNK "ERROR\r\n")},
+	{"command with a bare LF", BYTES("set a 0 0 1\nx\r\nget a\n"),
+	 BYTES(STORED "VALUE a 0 1\r\nx\r\n" END)},
+	{"data block with a bare LF", BYTES("set a 0 0 1\r\nx\nget a\r\n"),
+	 BYTES(BAD_CHUNK "ERROR\r\n")},
 	{"blanks everywhere", BYTES("  set   a  7  0  1  \r\nx\r\n  get   a  \r\n"),
 	 BYTES(STORED "VALUE a 7 1\r\nx\r\n" END)},
 	{"largest flags", BYTES("set a 4294967295 0 1\r\nx\r\nget a\r\n"),
 	 BYTES(STORED "VALUE a 4294967295 1\r\nx\r\n" END)},
 	{"flags are cut to 32 bits", BYTES("set a 4294967297 0 1\r\nx\r\nget a\r\n"),
 	 BYTES(STORED "VALUE a 1 1\r\nx\r\n" END)},
-	{"flags end at a tab", BYTES("set a 1\tz 0 1\r\nx\r\nget a\r\n"), BYTES(STORED "VALUE a 1 1\r\nx\r\n" END)},
+	{"flags end at a tab", BYTES("set a 1\tz 0 1\r\nx\r\nget a\r\n"),
+	 BYTES(STORED "VALUE a 1 1\r\nx\r\n" END)},
 	{"a NUL ends the line", BYTES("get a\0b c\r\nset a 0 0 1\0 zzz\r\nx\r\nget a\r\n"),
 	 BYTES(END STORED "VALUE a 0 1\r\nx\r\n" END)},
 	{"negative flags", BYTES("set a -1 0 1\r\nx\r\n"), BYTES(BAD_LINE ERROR)},
@@ -64,18 +73,25 @@ static const struct mc_case mc_cases[] = {
 	{"too few words", BYTES("set a 0 0\r\nset\r\n"), BYTES(ERROR ERROR)},
 	{"too many words", BYTES("set a 0 0 1 2 3\r\nx\r\n"), BYTES(ERROR ERROR)},
 	{"sixth word is not looked at", BYTES("set a 0 0 1 z\r\nx\r\n"), BYTES(STORED)},
-	{"set noreply", BYTES("set a 0 0 1 noreply\r\nx\r\nget a\r\n"), BYTES("VALUE a 0 1\r\nx\r\n" END)},
-	{"noreply silences errors", BYTES("set a 0 0 -1 noreply\r\nset a x 0 1 noreply\r\nversion\r\n"),
+	{"set noreply", BYTES("set a 0 0 1 noreply\r\nx\r\nget a\r\n"),
+	 BYTES("VALUE a 0 1\r\nx\r\n" END)},
+	{"noreply silences errors",
+	 BYTES("set a 0 0 -1 noreply\r\nset a x 0 1 noreply\r\nversion\r\n"),
 	 BYTES("VERSION 1.6.18\r\n")},
-	{"data block too long", BYTES("set a 0 0 1\r\nxyz\r\nget a\r\n"), BYTES(BAD_CHUNK "ERROR\r\n" END)},
-	{"data block too short", BYTES("set a 0 0 9\r\nx\r\nget a\r\nget a\r\n"), BYTES(BAD_CHUNK ERROR)},
-	{"bad data block, noreply", BYTES("set a 0 0 1 noreply\r\nxy\r\nget a\r\n"), BYTES(ERROR END)},
+	{"data block too long", BYTES("set a 0 0 1\r\nxyz\r\nget a\r\n"),
+	 BYTES(BAD_CHUNK "ERROR\r\n" END)},
+	{"data block too short", BYTES("set a 0 0 9\r\nx\r\nget a\r\nget a\r\n"),
+	 BYTES(BAD_CHUNK ERROR)},
+	{"bad data block, noreply", BYTES("set a 0 0 1 noreply\r\nxy\r\nget a\r\n"),
+	 BYTES(ERROR END)},
 	{"add", BYTES("add a 0 0 1\r\nx\r\nadd a 0 0 1\r\ny\r\nget a\r\n"),
 	 BYTES(STORED NOT_STORED "VALUE a 0 1\r\nx\r\n" END)},
-	{"replace", BYTES("replace a 0 0 1\r\nx\r\nset a 0 0 1\r\nx\r\nreplace a 9 0 1\r\ny\r\nget a\r\n"),
+	{"replace",
+	 BYTES("replace a 0 0 1\r\nx\r\nset a 0 0 1\r\nx\r\nreplace a 9 0 1\r\ny\r\nget a\r\n"),
 	 BYTES(NOT_STORED STORED STORED "VALUE a 9 1\r\ny\r\n" END)},
-	{"append keeps the flags", BYTES("append a 0 0 1\r\nx\r\nset a 3 0 1\r\nb\r\nappend a 7 -1 1\r\nc\r\n"
-					 "prepend a 7 -1 1\r\na\r\nget a\r\n"),
+	{"append keeps the flags",
+	 BYTES("append a 0 0 1\r\nx\r\nset a 3 0 1\r\nb\r\nappend a 7 -1 1\r\nc\r\n"
+	       "prepend a 7 -1 1\r\na\r\nget a\r\n"),
 	 BYTES(NOT_STORED STORED STORED STORED "VALUE a 3 3\r\nabc\r\n" END)},
 	{"prepend to nothing", BYTES("prepend a 0 0 1\r\nx\r\n"), BYTES(NOT_STORED)},
 	{"cas on nothing", BYTES("cas a 0 0 1 5\r\nx\r\n"), BYTES(NOT_FOUND)},
@@ -83,72 +99,96 @@ static const struct mc_case mc_cases[] = {
 	 BYTES(STORED "EXISTS\r\nVALUE a 0 1\r\nx\r\n" END)},
 	{"cas without a unique", BYTES("cas a 0 0 1\r\nx\r\n"), BYTES(ERROR ERROR)},
 	{"cas no number", BYTES("cas a 0 0 1 x\r\nx\r\n"), BYTES(BAD_LINE ERROR)},
-	{"cas noreply", BYTES("cas a 0 0 1 5 noreply\r\nx\r\nversion\r\n"), BYTES("VERSION 1.6.18\r\n")},
+	{"cas noreply", BYTES("cas a 0 0 1 5 noreply\r\nx\r\nversion\r\n"),
+	 BYTES("VERSION 1.6.18\r\n")},
 	{"expired at once", BYTES("set a 0 -1 1\r\nx\r\nget a\r\n"), BYTES(STORED END)},
 	{"a time in the past", BYTES("set a 0 2592001 1\r\nx\r\nget a\r\n"), BYTES(STORED END)},
-	{"thirty days", BYTES("set a 0 2592000 1\r\nx\r\nget a\r\n"), BYTES(STORED "VALUE a 0 1\r\nx\r\n" END)},
+	{"thirty days", BYTES("set a 0 2592000 1\r\nx\r\nget a\r\n"),
+	 BYTES(STORED "VALUE a 0 1\r\nx\r\n" END)},
 	{"a time in the future", BYTES("set a 0 2147483647 1\r\nx\r\nget a\r\n"),
 	 BYTES(STORED "VALUE a 0 1\r\nx\r\n" END)},
-	{"a time beyond 2^31 is negative", BYTES("set a 0 2147483648 1\r\nx\r\nget a\r\n"), BYTES(STORED END)},
+	{"a time beyond 2^31 is negative", BYTES("set a 0 2147483648 1\r\nx\r\nget a\r\n"),
+	 BYTES(STORED END)},
 
 	// Reading.
 	{"get without a key", BYTES("get\r\nget \r\ngets\r\n"), BYTES(ERROR ERROR ERROR)},
 	{"get keeps the order", BYTES("set a 0 0 1\r\n1\r\nset b 0 0 1\r\n2\r\nget b x a b\r\n"),
 	 BYTES(STORED STORED "VALUE b 0 1\r\n2\r\nVALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\n" END)},
-	{"get of more than 24 keys", BYTES("set a 0 0 1\r\nx\r\nget 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 "
-					   "20 21 22 23 24 25 26 27 28 29 30 a\r\n"),
+	{"get of more than 24 keys",
+	 BYTES("set a 0 0 1\r\nx\r\nget 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 "
+	       "20 21 22 23 24 25 26 27 28 29 30 a\r\n"),
 	 BYTES(STORED "VALUE a 0 1\r\nx\r\n" END)},
-	{"get with a key too long", BYTES("set a 0 0 1\r\nx\r\nget a " KEY_250 "k\r\n"), BYTES(STORED BAD_LINE)},
+	{"get with a key too long", BYTES("set a 0 0 1\r\nx\r\nget a " KEY_250 "k\r\n"),
+	 BYTES(STORED BAD_LINE)},
 	{"bget", BYTES("set a 0 0 1\r\nx\r\nbget a\r\n"), BYTES(STORED "VALUE a 0 1\r\nx\r\n" END)},
-	{"command words are lower case", BYTES("GET a\r\nSet a 0 0 1\r\nx\r\n"), BYTES(ERROR ERROR ERROR)},
+	{"command words are lower case", BYTES("GET a\r\nSet a 0 0 1\r\nx\r\n"),
+	 BYTES(ERROR ERROR ERROR)},
 	{"gat", BYTES("set a 2 0 1\r\nx\r\ngat 10 a b\r\ngat -1 a\r\nget a\r\n"),
 	 BYTES(STORED "VALUE a 2 1\r\nx\r\n" END "VALUE a 2 1\r\nx\r\n" END END)},
 	{"gat without a key", BYTES("gat\r\ngat 10\r\ngats 10\r\n"), BYTES(ERROR END END)},
 	{"gat with a bad time", BYTES("gat a b\r\n"), BYTES(BAD_TIME)},
 	{"touch", BYTES("touch a 0\r\nset a 0 0 1\r\nx\r\ntouch a 0\r\ntouch a -1\r\nget a\r\n"),
 	 BYTES(NOT_FOUND STORED TOUCHED TOUCHED END)},
-	{"touch with a bad time", BYTES("touch a\r\ntouch a x\r\ntouch a 1 2 3\r\n"), BYTES(ERROR BAD_TIME ERROR)},
-	{"touch noreply", BYTES("touch a 0 noreply\r\ntouch a noreply\r\nversion\r\n"), BYTES("VERSION 1.6.18\r\n")},
+	{"touch with a bad time", BYTES("touch a\r\ntouch a x\r\ntouch a 1 2 3\r\n"),
+	 BYTES(ERROR BAD_TIME ERROR)},
+	{"touch noreply", BYTES("touch a 0 noreply\r\ntouch a noreply\r\nversion\r\n"),
+	 BYTES("VERSION 1.6.18\r\n")},
 
 	// Deletion and counters.
 	{"delete", BYTES("delete a\r\nset a 0 0 1\r\nx\r\ndelete a\r\nget a\r\n"),
 	 BYTES(NOT_FOUND STORED DELETED END)},
 	{"delete with a zero", BYTES("set a 0 0 1\r\nx\r\ndelete a 0\r\n"), BYTES(STORED DELETED)},
-	{"delete with a time", BYTES("delete a 1\r\ndelete a 0 1\r\n"), BYTES(BAD_DELETE BAD_DELETE)},
-	{"delete noreply", BYTES("set a 0 0 1\r\nx\r\ndelete a noreply\r\ndelete a 0 noreply\r\n"
-				 "delete a 1 noreply\r\nget a\r\n"),
+	{"delete with a time", BYTES("delete a 1\r\ndelete a 0 1\r\n"),
+	 BYTES(BAD_DELETE BAD_DELETE)},
+	{"delete noreply",
+	 BYTES("set a 0 0 1\r\nx\r\ndelete a noreply\r\ndelete a 0 noreply\r\n"
+	       "delete a 1 noreply\r\nget a\r\n"),
 	 BYTES(STORED END)},
-	{"delete words", BYTES("delete\r\ndelete a b c d\r\ndelete " KEY_250 "k\r\n"), BYTES(ERROR ERROR BAD_LINE)},
-	{"incr and decr", BYTES("incr n 1\r\nset n 5 0 2\r\n10\r\nincr n 5\r\ndecr n 6\r\ndecr n 100\r\nget n\r\n"),
+	{"delete words", BYTES("delete\r\ndelete a b c d\r\ndelete " KEY_250 "k\r\n"),
+	 BYTES(ERROR ERROR BAD_LINE)},
+	{"incr and decr",
+	 BYTES("incr n 1\r\nset n 5 0 2\r\n10\r\nincr n 5\r\ndecr n 6\r\ndecr n 100\r\nget n\r\n"),
 	 BYTES(NOT_FOUND STORED "15\r\n9\r\n0\r\nVALUE n 5 2\r\n0 \r\n" END)},
 	{"incr grows the value", BYTES("set n 0 0 2\r\n99\r\nincr n 1\r\nget n\r\n"),
 	 BYTES(STORED "100\r\nVALUE n 0 3\r\n100\r\n" END)},
 	{"incr wraps", BYTES("set n 0 0 20\r\n18446744073709551615\r\nincr n 2\r\nget n\r\n"),
 	 BYTES(STORED "1\r\nVALUE n 0 20\r\n1                   \r\n" END)},
-	{"a number behind which something stands", BYTES("set n 0 0 5\r\n5 foo\r\nincr n 1\r\nget n\r\n"),
+	{"a number behind which something stands",
+	 BYTES("set n 0 0 5\r\n5 foo\r\nincr n 1\r\nget n\r\n"),
 	 BYTES(STORED "6\r\nVALUE n 0 5\r\n6    \r\n" END)},
-	{"no number", BYTES("set n 0 0 1\r\nx\r\nincr n 1\r\nset n 0 0 0\r\n\r\ndecr n 1\r\nset n 0 0 2\r\n-1\r\n"
-			    "incr n 1\r\nset n 0 0 20\r\n18446744073709551616\r\nincr n 1\r\n"),
+	{"no number",
+	 BYTES("set n 0 0 1\r\nx\r\nincr n 1\r\nset n 0 0 0\r\n\r\ndecr n 1\r\nset n 0 0 "
+	       "2\r\n-1\r\n"
+	       "incr n 1\r\nset n 0 0 20\r\n18446744073709551616\r\nincr n 1\r\n"),
 	 BYTES(STORED NO_NUMBER STORED NO_NUMBER STORED NO_NUMBER STORED NO_NUMBER)},
-	{"bad delta", BYTES("incr n x\r\nincr n -1\r\nincr n 18446744073709551616\r\ndecr n\r\nincr n 1 2 3\r\n"),
+	{"bad delta",
+	 BYTES("incr n x\r\nincr n -1\r\nincr n 18446744073709551616\r\ndecr n\r\nincr n 1 2 "
+	       "3\r\n"),
 	 BYTES(BAD_DELTA BAD_DELTA BAD_DELTA ERROR ERROR)},
-	{"incr noreply", BYTES("set n 0 0 1\r\n1\r\nincr n 1 noreply\r\nincr n x noreply\r\nget n\r\n"),
+	{"incr noreply",
+	 BYTES("set n 0 0 1\r\n1\r\nincr n 1 noreply\r\nincr n x noreply\r\nget n\r\n"),
 	 BYTES(STORED "VALUE n 0 1\r\n2\r\n" END)},
 
 	// The rest.
-	{"flush_all", BYTES("set a 0 0 1\r\nx\r\nflush_all\r\nget a\r\nset a 0 0 1\r\ny\r\nget a\r\n"),
+	{"flush_all",
+	 BYTES("set a 0 0 1\r\nx\r\nflush_all\r\nget a\r\nset a 0 0 1\r\ny\r\nget a\r\n"),
 	 BYTES(STORED "OK\r\n" END STORED "VALUE a 0 1\r\ny\r\n" END)},
-	{"flush_all arguments", BYTES("flush_all 0\r\nflush_all -5\r\nflush_all x\r\nflush_all 1 2 3\r\n"
-				      "flush_all noreply\r\nflush_all noreply noreply\r\nflush_all 0 noreply\r\n"),
+	{"flush_all arguments",
+	 BYTES("flush_all 0\r\nflush_all -5\r\nflush_all x\r\nflush_all 1 2 3\r\n"
+	       "flush_all noreply\r\nflush_all noreply noreply\r\nflush_all 0 noreply\r\n"),
 	 BYTES("OK\r\nOK\r\n" BAD_TIME ERROR)},
-	{"verbosity", BYTES("verbosity\r\nverbosity 1\r\nverbosity x\r\nverbosity noreply\r\nverbosity 1 noreply\r\n"
-			    "verbosity 1 2\r\nverbosity 1 2 3\r\n"),
+	{"verbosity",
+	 BYTES("verbosity\r\nverbosity 1\r\nverbosity x\r\nverbosity noreply\r\nverbosity 1 "
+	       "noreply\r\n"
+	       "verbosity 1 2\r\nverbosity 1 2 3\r\n"),
 	 BYTES(ERROR "OK\r\n" BAD_LINE "OK\r\n" ERROR)},
-	{"version takes anything", BYTES("version\r\nversion x y\r\n"), BYTES("VERSION 1.6.18\r\nVERSION 1.6.18\r\n")},
+	{"version takes anything", BYTES("version\r\nversion x y\r\n"),
+	 BYTES("VERSION 1.6.18\r\nVERSION 1.6.18\r\n")},
 	{"mn", BYTES("mn\r\nmn x\r\nmz\r\n"), BYTES("MN\r\nMN\r\n" ERROR)},
 	{"no command", BYTES("\r\n\n \r\na\r\nfoo bar\r\n"), BYTES(ERROR ERROR ERROR ERROR ERROR)},
 	{"shutdown", BYTES("shutdown\r\n"), BYTES("ERROR: shutdown not enabled\r\n")},
-	{"stats of nothing we know", BYTES("stats x\r\nstats reset\r\nstats detail on\r\nstats detail\r\nstats conns\r\n"),
+	{"stats of nothing we know",
+	 BYTES("stats x\r\nstats reset\r\nstats detail on\r\nstats detail\r\nstats conns\r\n"),
 	 BYTES(ERROR "RESET\r\nOK\r\nCLIENT_ERROR usage: stats detail on|off|dump\r\n" END)},
 	{"quit", BYTES("version\r\nquit\r\nversion\r\n"), BYTES("VERSION 1.6.18\r\n"), true},
 	{"quit with a word", BYTES("quit now\r\n"), BYTES(""), true},

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 /* memcached's numbers, at the edges of strtoul, strtoull and strtol followed by its own checks. */
@@ -39,7 +40,8 @@ static const struct number_case cases[] = {
 	{"9223372036854775807", true, true, INT64_MAX, -1},
 	{"9223372036854775808", true, false, 9223372036854775808U},
 	{"-9223372036854775808", false, true, 0, 0},
-	{"-9223372036854775809", true, false, 9223372036854775807U}, // strtoull negates without a complaint
+	{"-9223372036854775809", true, false,
+	 9223372036854775807U}, // strtoull negates without a complaint
 	{"18446744073709551615", true, false, UINT64_MAX},
 	{"-18446744073709551615", true, false, 1},
 	{"18446744073709551616", false, false},

@@ -8,9 +8,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
-/* Lines to structs: the fields that execution relies on. What is refused is in mc_cases.h, with the answers. */
+/*
+ * Lines to structs: the fields that execution relies on. What is refused is in mc_cases.h, with
+ * the answers.
+ */
 
 struct line_case {
 	const char *text;
@@ -25,15 +29,29 @@ static const struct line_case cases[] = {
 	{"bget a", {.op = MC_GET, .key_count = 1}, "a"},
 	{"gat 100 a b", {.op = MC_GAT, .exptime = 100, .key_count = 2}, "a b"},
 	{"gats -7 a", {.op = MC_GAT, .want_cas = true, .exptime = -7, .key_count = 1}, "a"},
-	{"set k 1 2 3", {.op = MC_STORE, .mode = KV_SET, .flags = 1, .exptime = 2, .value_len = 3, .key_count = 1}, "k"},
-	{"add k 1 2 3", {.op = MC_STORE, .mode = KV_ADD, .flags = 1, .exptime = 2, .value_len = 3, .key_count = 1}, "k"},
+	{"set k 1 2 3",
+	 {.op = MC_STORE, .mode = KV_SET, .flags = 1, .exptime = 2, .value_len = 3, .key_count = 1},
+	 "k"},
+	{"add k 1 2 3",
+	 {.op = MC_STORE, .mode = KV_ADD, .flags = 1, .exptime = 2, .value_len = 3, .key_count = 1},
+	 "k"},
 	{"replace k 0 0 0", {.op = MC_STORE, .mode = KV_REPLACE, .key_count = 1}, "k"},
 	{"append k 0 0 0", {.op = MC_STORE, .mode = KV_APPEND, .key_count = 1}, "k"},
-	{"prepend k 0 0 0 noreply", {.op = MC_STORE, .mode = KV_PREPEND, .noreply = true, .key_count = 1}, "k"},
+	{"prepend k 0 0 0 noreply",
+	 {.op = MC_STORE, .mode = KV_PREPEND, .noreply = true, .key_count = 1},
+	 "k"},
 	{"cas k 0 -1 5 18446744073709551615 noreply",
-	 {.op = MC_STORE, .mode = KV_CAS, .noreply = true, .exptime = -1, .value_len = 5, .number = UINT64_MAX,
-	  .key_count = 1}, "k"},
-	{"set noreply 0 0 1", {.op = MC_STORE, .mode = KV_SET, .value_len = 1, .key_count = 1}, "noreply"},
+	 {.op = MC_STORE,
+	  .mode = KV_CAS,
+	  .noreply = true,
+	  .exptime = -1,
+	  .value_len = 5,
+	  .number = UINT64_MAX,
+	  .key_count = 1},
+	 "k"},
+	{"set noreply 0 0 1",
+	 {.op = MC_STORE, .mode = KV_SET, .value_len = 1, .key_count = 1},
+	 "noreply"},
 	{"delete k", {.op = MC_DELETE, .key_count = 1}, "k"},
 	{"delete k 0 noreply", {.op = MC_DELETE, .noreply = true, .key_count = 1}, "k"},
 	{"incr k 7", {.op = MC_INCR, .number = 7, .key_count = 1}, "k"},
@@ -86,9 +104,11 @@ static void test_may_grow_only_lists_of_keys(void **state)
 		const char *start;
 		bool may;
 	} starts[] = {
-		{"get a", true}, {"gets a", true}, {"gat 0 a", true}, {"   gets a", true}, {"get", false},
-		{"set a", false}, {"getx a", false}, {"", false}, {"   ", false},
+		{"get a", true},     {"gets a", true}, {"gat 0 a", true},
+		{"   gets a", true}, {"get", false},   {"set a", false},
+		{"getx a", false},   {"", false},      {"   ", false},
 	};
+
 	char blanks[110];
 
 	for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {

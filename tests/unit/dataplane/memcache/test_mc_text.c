@@ -12,15 +12,18 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 /* The text protocol from bytes to replies, over the real session engine and table. */
 
 static struct fake_session f;
+static uint64_t now_ns;
 
 static int setup(void **state)
 {
 	fake_session_init(&f, SESSION_MEMCACHE);
+	now_ns = 1;
 	return 0;
 }
 
@@ -56,7 +59,8 @@ static void advance_ms(uint64_t ms)
 {
 	f.cmd.now_ms += ms;
 	f.cmd.now_us += 1000 * ms;
-	table_set_time(f.tt, f.cmd.now_ms, f.cmd.now_us * 1000);
+	now_ns += 1000000 * ms;
+	table_set_time(f.tt, f.cmd.now_ms, now_ns);
 }
 
 static void start_afresh(void)
@@ -147,7 +151,8 @@ static void test_cas_stores_once_per_unique(void **state)
 static void test_every_change_renews_the_unique(void **state)
 {
 	static const char *const changes[] = {
-		"set n 0 0 1\r\n5\r\n", "append n 0 0 1\r\n1\r\n", "incr n 1\r\n", "decr n 1\r\n", "touch n 100\r\n",
+		"set n 0 0 1\r\n5\r\n", "append n 0 0 1\r\n1\r\n", "incr n 1\r\n",
+		"decr n 1\r\n",         "touch n 100\r\n",
 	};
 
 	send_text("set n 0 0 1\r\n5\r\n");
@@ -174,13 +179,14 @@ static void test_touch_to_the_same_expiry_keeps_the_unique(void **state)
 
 static void test_expiry_to_the_millisecond(void **state)
 {
-	exchange("set a 0 10 1\r\nx\r\nset b 0 0 1\r\ny\r\ntouch b 10\r\n", "STORED\r\nSTORED\r\nTOUCHED\r\n");
-	advance_ms(9999);
+	exchange("set a 0 10 1\r\nx\r\nset b 0 0 1\r\ny\r\ntouch b 10\r\n",
+		 "STORED\r\nSTORED\r\nTOUCHED\r\n");
+	advance_ms(10000);
 	exchange("get a b\r\n", "VALUE a 0 1\r\nx\r\nVALUE b 0 1\r\ny\r\nEND\r\n");
 	exchange("gat 5 b\r\n", "VALUE b 0 1\r\ny\r\nEND\r\n");
 	advance_ms(1);
 	exchange("get a b\r\n", "VALUE b 0 1\r\ny\r\nEND\r\n");
-	advance_ms(4999);
+	advance_ms(5000);
 	exchange("get b\r\nadd b 0 0 1\r\nz\r\n", "END\r\nSTORED\r\n");
 }
 
@@ -209,7 +215,8 @@ static void test_flush_all_forbidden(void **state)
 {
 	f.limits.mc_flush_enabled = false;
 	exchange("set a 0 0 1\r\nx\r\nflush_all\r\nflush_all noreply\r\nflush_all 5\r\nget a\r\n",
-		 "STORED\r\nCLIENT_ERROR flush_all not allowed\r\nCLIENT_ERROR flush_all not allowed\r\n"
+		 "STORED\r\nCLIENT_ERROR flush_all not allowed\r\nCLIENT_ERROR flush_all not "
+		 "allowed\r\n"
 		 "VALUE a 0 1\r\nx\r\nEND\r\n");
 	assert_int_equal(counter_read(&f.counters.mc_cmd_flush), 3);
 }
@@ -244,8 +251,15 @@ static void assert_value(const char *head, size_t len)
 
 static void test_values_of_every_kind_come_back(void **state)
 {
-	static const size_t lens[] = {100, 440, 441, 512, ITEM_VALUE_INLINE_MAX, ITEM_VALUE_INLINE_MAX + 1,
-				      SESSION_LANDING_MIN - 1, SESSION_LANDING_MIN, 200000};
+	static const size_t lens[] = {100,
+				      440,
+				      441,
+				      512,
+				      ITEM_VALUE_INLINE_MAX,
+				      ITEM_VALUE_INLINE_MAX + 1,
+				      SESSION_LANDING_MIN - 1,
+				      SESSION_LANDING_MIN,
+				      200000};
 	static const size_t steps[] = {SIZE_MAX / 2, 1448, 65536};
 
 	for (size_t i = 0; i < ARRAY_COUNT(lens) * ARRAY_COUNT(steps); i++) {
@@ -270,7 +284,8 @@ static void test_long_values_grow_and_are_touched(void **state)
 	exchange("touch a 100\r\n", "TOUCHED\r\n");
 	send_text("get a\r\n");
 	assert_value("VALUE a 1 5000\r\n", 5000);
-	exchange("incr a 1\r\n", "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+	exchange("incr a 1\r\n",
+		 "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
 	exchange("set b 0 0 1\r\nx\r\n", "STORED\r\n");
 	send_value("append b 0 0 100000\r\n", 100000, 1448);
 	ASSERT_REPLY("STORED\r\n");
@@ -328,9 +343,11 @@ static void test_no_memory_refuses_and_drops_the_old_value(void **state)
 	exchange("set a 0 0 1\r\nx\r\nset n 0 0 1\r\n5\r\n", "STORED\r\nSTORED\r\n");
 	atomic_store(&table_limits(f.table)->maxmemory_bytes, 1);
 	exchange("set a 0 0 1\r\ny\r\nget a\r\nadd b 0 0 1\r\nx\r\n",
-		 "SERVER_ERROR out of memory storing object\r\nEND\r\nSERVER_ERROR out of memory storing object\r\n");
+		 "SERVER_ERROR out of memory storing object\r\nEND\r\nSERVER_ERROR out of memory "
+		 "storing object\r\n");
 	exchange("incr n 1\r\ntouch n 100\r\nget n\r\ngat 100 n\r\n",
-		 "SERVER_ERROR out of memory\r\nSERVER_ERROR out of memory\r\nVALUE n 0 1\r\n5\r\nEND\r\n"
+		 "SERVER_ERROR out of memory\r\nSERVER_ERROR out of memory\r\nVALUE n 0 "
+		 "1\r\n5\r\nEND\r\n"
 		 "VALUE n 0 1\r\n5\r\nEND\r\n");
 	send_value("set n 0 0 100000\r\n", 100000, 1448);
 	ASSERT_REPLY("SERVER_ERROR out of memory storing object\r\n");
@@ -414,16 +431,19 @@ static void test_one_keyspace_with_resp(void **state)
 	fake_session_renew(&f, SESSION_RESP);
 	exchange("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n10\r\n", "+OK\r\n");
 	fake_session_renew(&f, SESSION_MEMCACHE);
-	exchange("get a\r\nincr a 5\r\nset b 7 0 2\r\nhi\r\n", "VALUE a 0 2\r\n10\r\nEND\r\n15\r\nSTORED\r\n");
+	exchange("get a\r\nincr a 5\r\nset b 7 0 2\r\nhi\r\n",
+		 "VALUE a 0 2\r\n10\r\nEND\r\n15\r\nSTORED\r\n");
 	fake_session_renew(&f, SESSION_RESP);
-	exchange("*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n", "$2\r\n15\r\n$2\r\nhi\r\n");
+	exchange("*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n",
+		 "$2\r\n15\r\n$2\r\nhi\r\n");
 }
 
 static void test_counters_of_hits_and_misses(void **state)
 {
 	struct cmd_counters *n = &f.counters;
 
-	send_text("set a 0 0 1\r\n1\r\nget a b a\r\ntouch a 0\r\ntouch b 0\r\ndelete b\r\nincr a 1\r\nincr b 1\r\n"
+	send_text("set a 0 0 1\r\n1\r\nget a b a\r\ntouch a 0\r\ntouch b 0\r\ndelete b\r\nincr a "
+		  "1\r\nincr b 1\r\n"
 		  "decr a 1\r\ndecr b 1\r\ndelete a\r\nnonsense\r\n");
 	assert_int_equal(counter_read(&n->mc_cmd_set), 1);
 	assert_int_equal(counter_read(&n->mc_cmd_get), 3);
