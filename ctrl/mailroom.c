@@ -123,5 +123,6 @@ void mailroom_visit(struct mailroom *m, bool (*visit)(void *arg, const struct wo
 
 	for (uint32_t i = 0; i < m->workers_count; i++)
 		visit_worker(m->workers[i], &tour);
-	admin_visit(m->admin, visit, arg);
+	if (m->admin)
+		admin_visit(m->admin, visit, arg);
 }
