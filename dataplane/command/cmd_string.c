@@ -47,13 +47,14 @@ static const struct string_option_row string_options[] = {
 	 CMD_DEADLINE_PXAT},
 };
 
-/* What SET and its relatives are to do; also GETEX, which has no value. */
+/* What SET and its relatives are to do, and did; also GETEX, which has no value. */
 struct string_plan {
 	uint32_t options;
 	enum cmd_deadline deadline;
 	struct slice deadline_text; // empty without a deadline
 	uint64_t expire_ms;
 	uint32_t value_index;       // of the argument to store
+	bool stored;                // decide_set(): the conditions held
 };
 
 static const struct string_option_row *find_option(struct slice word, uint32_t allowed)
@@ -94,14 +95,22 @@ static bool plan_deadline(struct cmd_call *call, struct string_plan *plan)
 	return cmd__parse_deadline(call, plan->deadline, plan->deadline_text, &plan->expire_ms);
 }
 
+/* A value whose deadline has passed is as good as none, and is not stored at all. */
+static bool is_past(const struct cmd_call *call, uint64_t expire_ms)
+{
+	return expire_ms != 0 && expire_ms <= call->thread->now_ms;
+}
+
 static enum cmd_edit_step decide_set(struct cmd_call *call, struct cmd_edit *edit, void *arg)
 {
-	const struct string_plan *plan = arg;
+	struct string_plan *plan = arg;
 
-	if ((plan->options & OPTION_NX) && edit->old)
+	plan->stored = !((plan->options & OPTION_NX) && edit->old) &&
+		       !((plan->options & OPTION_XX) && !edit->old);
+	if (!plan->stored)
 		return CMD_EDIT_LEAVE;
-	if ((plan->options & OPTION_XX) && !edit->old)
-		return CMD_EDIT_LEAVE;
+	if (is_past(call, plan->expire_ms))
+		return edit->old ? CMD_EDIT_DELETE : CMD_EDIT_LEAVE;
 	cmd__spec_argument(call, plan->value_index, &edit->spec);
 	edit->spec.mc_flags = 0;
 	if (!(plan->options & OPTION_KEEPTTL))
@@ -116,16 +125,21 @@ static bool store(struct cmd_call *call, const struct string_plan *plan)
 	struct item_spec spec = {.key = call->keys[0].bytes, .expire_ms = plan->expire_ms};
 	struct table_change change = {.key = call->keys[0], .expected = TABLE_ANY};
 
-	cmd__spec_argument(call, plan->value_index, &spec);
-	change.item = cmd__item_new(call->thread, &spec);
-	if (likely(change.item != NULL)) {
-		enum table_status status = table_commit_one(tt, &change);
-
-		if (likely(status == TABLE_OK))
-			return true;
-		INVARIANT(status == TABLE_NO_MEMORY);
-		table_item_discard(tt, change.item);
+	if (likely(!is_past(call, plan->expire_ms))) {
+		cmd__spec_argument(call, plan->value_index, &spec);
+		change.item = cmd__item_new(call->thread, &spec);
+		if (unlikely(!change.item)) {
+			cmd__no_memory(call);
+			return false;
+		}
 	}
+	enum table_status status = table_commit_one(tt, &change);
+
+	if (likely(status == TABLE_OK))
+		return true;
+	INVARIANT(status == TABLE_NO_MEMORY);
+	if (change.item)
+		table_item_discard(tt, change.item);
 	cmd__no_memory(call);
 	return false;
 }
@@ -150,14 +164,12 @@ void cmd_set(struct cmd_call *call)
 			reply_ok(call->reply);
 		return;
 	}
-	enum cmd_edit_step step = cmd__edit(call, decide_set, &plan, &edit);
-
-	if (step == CMD_EDIT_FAILED)
+	if (cmd__edit(call, decide_set, &plan, &edit) == CMD_EDIT_FAILED)
 		return;
 	if (plan.options & OPTION_GET) {
 		cmd__count_lookup(call, edit.old != NULL);
 		reply_value_or_null(call, edit.old);
-	} else if (step == CMD_EDIT_STORE) {
+	} else if (plan.stored) {
 		reply_ok(call->reply);
 	} else {
 		reply_null(call->reply);
@@ -168,10 +180,9 @@ void cmd_setnx(struct cmd_call *call)
 {
 	struct string_plan plan = {.value_index = 2, .options = OPTION_NX};
 	struct cmd_edit edit;
-	enum cmd_edit_step step = cmd__edit(call, decide_set, &plan, &edit);
 
-	if (step != CMD_EDIT_FAILED)
-		reply_integer(call->reply, step == CMD_EDIT_STORE);
+	if (cmd__edit(call, decide_set, &plan, &edit) != CMD_EDIT_FAILED)
+		reply_integer(call->reply, plan.stored);
 }
 
 static void set_with_deadline(struct cmd_call *call, enum cmd_deadline deadline)
@@ -238,7 +249,7 @@ static enum cmd_edit_step decide_getex(struct cmd_call *call, struct cmd_edit *e
 		return CMD_EDIT_LEAVE;
 	if (plan->expire_ms == edit->spec.expire_ms)
 		return CMD_EDIT_LEAVE;
-	if (plan->expire_ms != 0 && plan->expire_ms <= call->thread->now_ms)
+	if (is_past(call, plan->expire_ms))
 		return CMD_EDIT_DELETE;
 	edit->spec.expire_ms = plan->expire_ms;
 	return CMD_EDIT_STORE;
