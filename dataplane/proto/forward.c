@@ -154,8 +154,8 @@ static void run_into(struct forward *forward, struct cmd_thread *thread, struct 
 	struct table_key *keys;
 
 	// Everything else was admitted where it came in; see resp_run().
-	if ((forward->cmd->flags & CMD_WRITE) &&
-	    !cmd_admit(thread, &forward->client, forward->cmd, forward->argc, forward->argv, &reply))
+	if ((forward->cmd->flags & CMD_WRITE) && !cmd_admit(thread, &forward->client, forward->cmd,
+							    forward->argc, forward->argv, &reply))
 		return;
 	keys = hash_keys(forward, thread->table, &call.key_count);
 	if (call.key_count > 0 && !keys) {

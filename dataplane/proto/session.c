@@ -276,7 +276,7 @@ void session_continue(struct session *session)
 
 void session_drained(struct session *session)
 {
-	struct slice nothing = {0};
+	struct slice nothing = SLICE_LITERAL("");
 
 	if (session->forwarded || session->closing)
 		return;

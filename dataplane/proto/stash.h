@@ -12,6 +12,8 @@
 
 static inline struct slice stash_kept(const struct session *session)
 {
+	if (!session->stash)
+		return slice_of(NULL, 0);
 	return slice_of(session->stash + session->stash_from,
 			session->stash_len - session->stash_from);
 }

@@ -45,6 +45,18 @@ static void config_get(void *host, struct reply *r, const struct slice *patterns
 	reply_map(r, 0);
 }
 
+/* Once per process: a fuzzer makes thousands of sessions. */
+static void start_rcu(void)
+{
+	static bool started;
+
+	if (started)
+		return;
+	started = true;
+	if (rcu_start() < 0 || atexit(rcu_stop) != 0)
+		abort();
+}
+
 void fake_session_init(struct fake_session *f, enum session_kind kind)
 {
 	const struct table_config config = {
@@ -64,7 +76,8 @@ void fake_session_init(struct fake_session *f, enum session_kind kind)
 				.mc_flush_enabled = true,
 			},
 	};
-	if (rcu_start() < 0 || table_new(&config, &f->table, why) < 0)
+	start_rcu();
+	if (table_new(&config, &f->table, why) < 0)
 		abort();
 	f->tt = table_thread_open(f->table, true);
 	cmd_init();
@@ -96,7 +109,6 @@ void fake_session_fini(struct fake_session *f)
 	free(f->cmd.stats);
 	table_thread_close(f->tt);
 	table_free(f->table);
-	rcu_stop();
 	fake_out_fini(&f->out);
 }
 
