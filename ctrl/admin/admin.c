@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 /*
- * The listening socket and the list of connections. ctrl/loop calls in when a client connects; a connection's life is in
- * admin_conn.c. Control thread.
+ * The listening socket and the list of connections. ctrl/loop calls in when a client connects; a
+ * connection's life is in admin_conn.c. Control thread.
  */
 
 #define LISTEN_BACKLOG    64
@@ -176,8 +176,8 @@ void admin_complete(struct admin *admin, struct forward *forward)
 	admin_reap(admin);
 }
 
-void admin_visit(struct admin *admin, bool (*visit)(void *arg, const struct worker_client_view *view),
-		 void *arg)
+void admin_visit(struct admin *admin,
+		 bool (*visit)(void *arg, const struct worker_client_view *view), void *arg)
 {
 	for (struct admin_conn *conn = admin->conns; conn; conn = conn->next) {
 		const struct worker_client_view view = {

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 /*
- * One client of the admin listener: bytes from its socket into the session, replies out of the sink into the socket, and everything
- * that ends it. ctrl/loop calls on_ready() and on_idle(); the session calls the host ops. Control thread.
+ * One client of the admin listener: bytes from its socket into the session, replies out of the sink
+ * into the socket, and everything that ends it. ctrl/loop calls on_ready() and on_idle(); the
+ * session calls the host ops. Control thread.
  */
 
 static struct out *session_out(struct session *session)
@@ -43,8 +44,8 @@ static bool session_forward(struct session *session, const struct request *reque
 	forward->connection = conn;
 	forward->client_id = session->client.id;
 	forward->worker = ADMIN_WORKER;
-	taken = request->cmd->flags & CMD_WRITE ? hooks->run_on_worker(hooks->arg, forward) :
-						  hooks->run_in_background(hooks->arg, forward);
+	taken = request->cmd->flags & CMD_WRITE ? hooks->run_on_worker(hooks->arg, forward)
+						: hooks->run_in_background(hooks->arg, forward);
 	if (taken)
 		conn->forwarded = true;
 	else
@@ -117,8 +118,9 @@ static bool is_over(const struct admin_conn *conn)
 }
 
 /*
- * Writes what the socket takes, and goes on with what a full sink had held up: again and again, because no event would tell of it
- * once everything is written. Ends when the session wants input, or the socket has enough. False when the client is gone.
+ * Writes what the socket takes, and goes on with what a full sink had held up: again and again,
+ * because no event would tell of it once everything is written. Ends when the session wants input,
+ * or the socket has enough. False when the client is gone.
  */
 static bool drain(struct admin_conn *conn)
 {

@@ -8,8 +8,9 @@
 #include <sys/uio.h>
 
 /*
- * Replies of the admin listener between the protocol encoder and writev(). Small bytes are copied into chunks, long values are
- * referred to, so that GET of a 512 MB value copies nothing. Called by ctrl/admin/admin.c.
+ * Replies of the admin listener between the protocol encoder and writev(). Small bytes are copied
+ * into chunks, long values are referred to, so that GET of a 512 MB value copies nothing. Called by
+ * ctrl/admin/admin.c.
  */
 
 #define CHUNK_BYTES        (16u << 10)

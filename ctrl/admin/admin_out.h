@@ -6,12 +6,13 @@
 #include <sys/types.h>
 
 /*
- * The reply sink of an admin connection: a list of chunks that own their bytes or refer to a blob's, written to a kernel socket as it takes them.
- * Inside ctrl/admin only. Control thread.
+ * The reply sink of an admin connection: a list of chunks that own their bytes or refer to a
+ * blob's, written to a kernel socket as it takes them. Inside ctrl/admin only. Control thread.
  */
 
-#define ADMIN_OUT_COPIED_MAX (64u << 20) // bytes copied and not yet written, at which the sink refuses
-#define ADMIN_OUT_FULL       (1u << 20)  // bytes queued above which no further request is read
+#define ADMIN_OUT_COPIED_MAX                                                                       \
+	(64u << 20)               // bytes copied and not yet written, at which the sink refuses
+#define ADMIN_OUT_FULL (1u << 20) // bytes queued above which no further request is read
 
 struct admin_chunk;
 

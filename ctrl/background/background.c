@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 /*
- * One thread and two queues under one mutex: neither side is in a hurry, and neither is a worker. The control thread submits and
- * collects (ctrl/main.c wires both to the mail of the workers and to the admin listener).
+ * One thread and two queues under one mutex: neither side is in a hurry, and neither is a worker.
+ * The control thread submits and collects (ctrl/main.c wires both to the mail of the workers and to
+ * the admin listener).
  */
 
 /* A job on its way through the queues. */
@@ -32,11 +33,11 @@ struct background {
 	struct cmd_counters counters;    // [background w, ctrl r]
 	struct cmd_stat *stats;          // [background w, ctrl r]
 
-	pthread_mutex_t lock;            // of all below
+	pthread_mutex_t lock; // of all below
 	pthread_cond_t changed;
 	struct queue waiting, done;
 	bool stop;
-	int start_result;                // 1 while starting, then 0 or a negative errno
+	int start_result; // 1 while starting, then 0 or a negative errno
 };
 
 static void queue_init(struct queue *queue)
@@ -64,7 +65,10 @@ static struct job *queue_pop(struct queue *queue)
 	return job;
 }
 
-/* The next job, or NULL when it is time to end. Sleeps offline: grace periods do not wait for a thread that waits. */
+/*
+ * The next job, or NULL when it is time to end. Sleeps offline: grace periods do not wait for a
+ * thread that waits.
+ */
 static struct job *next_job(struct background *b)
 {
 	struct job *job;

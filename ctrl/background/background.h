@@ -7,10 +7,13 @@
 #include <stdbool.h>
 
 /*
- * The background thread: commands that walk the whole keyspace (CMD_BACKGROUND) run here, one after another, so that neither a worker nor
- * the control thread is held up. It reads the table and never writes to it.
+ * The background thread: commands that walk the whole keyspace (CMD_BACKGROUND) run here, one after
+ * another, so that neither a worker nor the control thread is held up. It reads the table and never
+ * writes to it.
  *
- *   control: background_submit() -> background thread: forward_run() -> wake() -> control: background_turn() -> complete()
+ *   control thread     background_submit()
+ *   background thread  forward_run(), wake()
+ *   control thread     background_turn(), complete()
  *
  * All calls come from the control thread.
  */
@@ -21,8 +24,9 @@ struct forward;
 
 struct background_config {
 	struct table *table;
-	const struct cmd_thread *clock; // of the control thread: a job runs at the time of its submission
-	void (*wake)(void *arg);        // on the background thread, when a job is done
+	const struct cmd_thread
+		*clock;          // of the control thread: a job runs at the time of its submission
+	void (*wake)(void *arg); // on the background thread, when a job is done
 	void *wake_arg;
 	void (*complete)(void *arg, struct forward *forward); // takes a job over that has run
 	void *complete_arg;

@@ -10,15 +10,17 @@
 #include <stdio.h>
 
 /*
- * The configuration as a plain struct, one field per directive of config.def, and the store that the control thread keeps it in.
+ * The configuration as a plain struct, one field per directive of config.def, and the store that
+ * the control thread keeps it in.
  *
  *   config_load()   command line and file -> store; prints what is wrong and where
  *   config_on_set() who wants to know of a change at run time
  *   config_set()    CONFIG SET: several directives, all or none
  *   config_rewrite() CONFIG REWRITE: the file takes over the values of the run
  *
- * Main thread until the workers run, control thread from then on. Other threads never look into the store: whoever owns what they
- * read (worker limits, table limits, session limits) registers an apply function that stores into atomics there.
+ * Main thread until the workers run, control thread from then on. Other threads never look into the
+ * store: whoever owns what they read (worker limits, table limits, session limits) registers an
+ * apply function that stores into atomics there.
  */
 
 #define CONFIG_TEXT_MAX  256 // bytes of a text value, with its terminator
@@ -68,8 +70,8 @@ struct config {
 };
 
 /*
- * Takes a changed configuration into use. False refuses it, with a reason of at most CONFIG_WHY_MAX bytes in `why`; it is then called
- * again with the old one. Control thread.
+ * Takes a changed configuration into use. False refuses it, with a reason of at most CONFIG_WHY_MAX
+ * bytes in `why`; it is then called again with the old one. Control thread.
  */
 typedef bool config_apply(void *arg, const struct config *config, char *why);
 
@@ -91,7 +93,7 @@ struct config_store {
 /* What main() has to do after reading the command line. */
 enum config_verdict {
 	CONFIG_RUN,
-	CONFIG_EXIT_OK,  // --help, --version, --print-config, --check-config with a good file: answered on `out`
+	CONFIG_EXIT_OK,  // --help and its like, --check-config with a good file: answered on `out`
 	CONFIG_EXIT_BAD, // said on `err` what is wrong, where, and what to do
 };
 
@@ -113,7 +115,10 @@ MUST_USE bool config_read_file(struct config *config, const char *path, FILE *er
 /* What no single directive can see: whether the values go together. False with a reason. */
 MUST_USE bool config_validate(const struct config *config, char *why);
 
-/* Calls apply after a successful CONFIG SET of `name` (NULL: of anything). `name` must be a directive's. */
+/*
+ * Calls apply after a successful CONFIG SET of `name` (NULL: of anything). `name` must be a
+ * directive's.
+ */
 void config_on_set(struct config_store *store, const char *name, config_apply *apply, void *arg);
 
 struct config_pair {
@@ -133,23 +138,30 @@ MUST_USE enum config_set_result config_set(struct config_store *store,
 					   uint32_t *culprit, char *why);
 
 /*
- * Calls `visit` with name and value of every directive that matches one of the patterns (redis' globs, case does not matter), each
- * once.
+ * Calls `visit` with name and value of every directive that matches one of the patterns (redis'
+ * globs, case does not matter), each once.
  */
 void config_get(const struct config_store *store, const struct slice *patterns, uint32_t count,
 		void (*visit)(void *arg, const char *name, const char *value), void *arg);
 
 /*
- * Writes the values of the run into the file: changed lines are replaced, comments stay, what is missing is appended. A new file takes the
- * old one's place at once or not at all. -ENOENT without a file, or a negative errno.
+ * Writes the values of the run into the file: changed lines are replaced, comments stay, what is
+ * missing is appended. A new file takes the old one's place at once or not at all. -ENOENT without
+ * a file, or a negative errno.
  */
 MUST_USE int config_rewrite(const struct config_store *store);
 
-/* Texts of directives taken apart. False (outputs untouched) when malformed; never after a config_load() that succeeded. */
+/*
+ * Texts of directives taken apart. False (outputs untouched) when malformed; never after a
+ * config_load() that succeeded.
+ */
 MUST_USE bool config_parse_ip4(const char *text, uint8_t address[4]);
 MUST_USE bool config_parse_cidr(const char *text, uint8_t address[4], unsigned *prefix_bits);
 
-/* "1-3,5" -> 1 2 3 5. Returns how many (0 for ""), or -1 when malformed, doubled or more than CONFIG_CORES_MAX. */
+/*
+ * "1-3,5" -> 1 2 3 5. Returns how many (0 for ""), or -1 when malformed, doubled or more than
+ * CONFIG_CORES_MAX.
+ */
 int config_parse_cores(const char *text, int cores[CONFIG_CORES_MAX]);
 
 /* The commented default configuration, and the text of --help. */

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 /*
- * The command line: wirecached [FILE] [--directive value ...] [-- EAL arguments]. The file is read first, wherever it stands; the
- * directives behind it override it. Main thread, before anything is started.
+ * The command line: wirecached [FILE] [--directive value ...] [-- EAL arguments]. The file is read
+ * first, wherever it stands; the directives behind it override it. Main thread, before anything is
+ * started.
  */
 
 /* What the first pass over the arguments finds. */
@@ -19,8 +20,10 @@ struct scan {
 
 static bool usage_error(FILE *err, const char *what, const char *argument)
 {
-	fprintf(err, "wirecached: %s '%s'\nusage: wirecached [FILE] [--directive value ...] [-- EAL arguments]\n"
-		     "Try wirecached --help.\n",
+	fprintf(err,
+		"wirecached: %s '%s'\n"
+		"usage: wirecached [FILE] [--directive value ...] [-- EAL arguments]\n"
+		"Try wirecached --help.\n",
 		what, argument);
 	return false;
 }
@@ -40,8 +43,8 @@ static bool answered(const char *argument, FILE *out)
 }
 
 /*
- * Finds the file, "--" and the options that are no directives. An argument that starts with -- begins a directive, whose values are
- * all up to the next such argument.
+ * Finds the file, "--" and the options that are no directives. An argument that starts with --
+ * begins a directive, whose values are all up to the next such argument.
  */
 static enum config_verdict scan_args(int argc, char *const *argv, struct scan *scan, FILE *out,
 				     FILE *err)
@@ -93,12 +96,13 @@ static bool take_directive(struct config *config, char *const *argv, int at, int
 
 		if (!meant)
 			return usage_error(err, "unknown option", argv[at]);
-		fprintf(err, "wirecached: unknown option '%s': did you mean '--%s'?\n", argv[at], meant);
+		fprintf(err, "wirecached: unknown option '%s': did you mean '--%s'?\n", argv[at],
+			meant);
 		return false;
 	}
 	if (count == 0) {
-		fprintf(err, "wirecached: %s needs a value, for example: %s \"%s\"\n", argv[at], argv[at],
-			directive->initial);
+		fprintf(err, "wirecached: %s needs a value, for example: %s \"%s\"\n", argv[at],
+			argv[at], directive->initial);
 		return false;
 	}
 	if (!config_words_join(argv + at + 1, (size_t)count, value, sizeof(value))) {

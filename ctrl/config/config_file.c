@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 /*
- * The configuration file: one directive per line, in redis.conf's syntax. Read once at start, before anything is opened. Every
- * bad line is reported, so that one run shows all that is to be mended.
+ * The configuration file: one directive per line, in redis.conf's syntax. Read once at start,
+ * before anything is opened. Every bad line is reported, so that one run shows all that is to be
+ * mended.
  */
 
 static void say_unknown(const char *path, unsigned line, const char *name, FILE *err)
@@ -15,10 +16,12 @@ static void say_unknown(const char *path, unsigned line, const char *name, FILE 
 	const char *meant = config_table_suggest(slice_of_text(name));
 
 	if (meant)
-		fprintf(err, "%s:%u: unknown directive '%s': did you mean '%s'?\n", path, line, name,
-			meant);
+		fprintf(err, "%s:%u: unknown directive '%s': did you mean '%s'?\n", path, line,
+			name, meant);
 	else
-		fprintf(err, "%s:%u: unknown directive '%s': remove it, or see wirecached --help for those there are\n",
+		fprintf(err,
+			"%s:%u: unknown directive '%s': remove it, or see wirecached --help for "
+			"those there are\n",
 			path, line, name);
 }
 
@@ -37,8 +40,8 @@ static bool read_directive(struct config *config, const struct config_words *wor
 	}
 	many = directive->type == CONFIG_TYPE_OUTPUT || directive->type == CONFIG_TYPE_FIXED;
 	if (words->count < 2 || (words->count > 2 && !many)) {
-		fprintf(err, "%s:%u: %s takes %s: \"%s\" is the default\n", path, line, directive->name,
-			many ? "values" : "one value (in quotes if it has blanks)",
+		fprintf(err, "%s:%u: %s takes %s: \"%s\" is the default\n", path, line,
+			directive->name, many ? "values" : "one value (in quotes if it has blanks)",
 			directive->initial);
 		return false;
 	}

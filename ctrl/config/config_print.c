@@ -3,8 +3,8 @@
 #include "ctrl/config/config_words.h"
 
 /*
- * The table as text for people: --help, and --print-config, whose output is the wirecache.conf of the source tree (a unit test compares
- * them). Main thread, then exit.
+ * The table as text for people: --help, and --print-config, whose output is the wirecache.conf of
+ * the source tree (a unit test compares them). Main thread, then exit.
  */
 
 #define WRAP_COLUMNS 100
@@ -66,10 +66,12 @@ static void print_directive(FILE *out, const struct config_directive *d)
 
 void config_print_defaults(FILE *out)
 {
-	fprintf(out, "# The configuration of wirecached, with every directive at its default.\n"
-		     "# Printed by: wirecached --print-config\n"
-		     "#\n"
-		     "# Sizes take redis' units: 1k is 1000 bytes, 1kb is 1024; likewise m, mb, g, gb.\n");
+	fprintf(out,
+		"# The configuration of wirecached, with every directive at its default.\n"
+		"# Printed by: wirecached --print-config\n"
+		"#\n"
+		"# Sizes take redis' units: 1k is 1000 bytes, 1kb is 1024; likewise m, mb, g, "
+		"gb.\n");
 	for (size_t i = 0; i < config_table_count(); i++) {
 		const struct config_directive *d = config_table_at(i);
 
@@ -84,12 +86,13 @@ void config_print_defaults(FILE *out)
 
 void config_print_help(FILE *out)
 {
-	fprintf(out, "usage: wirecached [FILE] [--directive value ...] [-- EAL arguments]\n\n"
-		     "FILE holds directives, one per line; those on the command line override it.\n\n"
-		     "  --help           this text\n"
-		     "  --version        the version\n"
-		     "  --check-config   say whether the configuration is good, start nothing\n"
-		     "  --print-config   a commented configuration file with all defaults\n");
+	fprintf(out,
+		"usage: wirecached [FILE] [--directive value ...] [-- EAL arguments]\n\n"
+		"FILE holds directives, one per line; those on the command line override it.\n\n"
+		"  --help           this text\n"
+		"  --version        the version\n"
+		"  --check-config   say whether the configuration is good, start nothing\n"
+		"  --print-config   a commented configuration file with all defaults\n");
 	for (size_t i = 0; i < config_table_count(); i++) {
 		const struct config_directive *d = config_table_at(i);
 

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 /*
- * CONFIG REWRITE: the file takes over the values of the run. Lines that already say the right thing, comments and blank lines
- * stay as they are. The new text goes into a file beside the old one, is made durable, and takes its name. Control thread; it may wait
- * for the disk.
+ * CONFIG REWRITE: the file takes over the values of the run. Lines that already say the right
+ * thing, comments and blank lines stay as they are. The new text goes into a file beside the old
+ * one, is made durable, and takes its name. Control thread; it may wait for the disk.
  */
 
 #define TABLE_ROWS_MAX   256

@@ -5,8 +5,8 @@
 #include "dataplane/command/command.h"
 
 /*
- * The configuration of the running process: CONFIG GET, CONFIG SET, and telling those who use a value that it has changed. Control
- * thread.
+ * The configuration of the running process: CONFIG GET, CONFIG SET, and telling those who use a
+ * value that it has changed. Control thread.
  */
 
 void config_init(struct config_store *store)
@@ -18,7 +18,8 @@ void config_init(struct config_store *store)
 		const struct config_directive *directive = config_table_at(i);
 
 		if (directive->name)
-			INVARIANT(config_value_parse(directive, directive->initial, &store->now, why));
+			INVARIANT(config_value_parse(directive, directive->initial, &store->now,
+						     why));
 	}
 }
 
@@ -37,8 +38,9 @@ bool config_validate(const struct config *config, char *why)
 		return refuse(why, "nic-device is not set: name a port, for example "
 				   "--nic-device net_af_packet0,iface=eth1");
 	if (config->nic_address[0] == '\0')
-		return refuse(why, "nic-address is not set: give the appliance an address, for example "
-				   "--nic-address 10.99.0.2/24");
+		return refuse(why,
+			      "nic-address is not set: give the appliance an address, for example "
+			      "--nic-address 10.99.0.2/24");
 	if (config->port == 0 && config->memcached_port == 0)
 		return refuse(why, "port and memcached-port are both 0: nobody could connect");
 	if (config->port == config->memcached_port)
@@ -108,7 +110,10 @@ static uint32_t pair_of(const struct config_watch *watch, const struct config_pa
 	return 0;
 }
 
-/* Hands the candidate to all who care; when one refuses, those before it (and itself) get the old values back. */
+/*
+ * Hands the candidate to all who care; when one refuses, those before it (and itself) get the old
+ * values back.
+ */
 static bool apply_all(struct config_store *store, const struct config *candidate,
 		      const struct config_pair *pairs, uint32_t count, uint32_t *culprit, char *why)
 {

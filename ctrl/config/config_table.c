@@ -6,8 +6,8 @@
 #include <strings.h>
 
 /*
- * The one table behind the file, the command line, --help, CONFIG GET and CONFIG SET, built from config.def. Main thread at start,
- * control thread later; constant.
+ * The one table behind the file, the command line, --help, CONFIG GET and CONFIG SET, built from
+ * config.def. Main thread at start, control thread later; constant.
  */
 
 // The order is that of the enums that the fields hold: log_level, table_policy, config_poll_idle.
@@ -20,26 +20,31 @@ enum {
 	START = false,
 };
 
-#define DIRECTIVE(kind, field_, name_, initial_, when_, help_, ...) \
-	{.name = name_, .type = CONFIG_TYPE_##kind, .live = when_, \
-	 .offset = offsetof(struct config, field_), .initial = initial_, .help = help_, __VA_ARGS__},
+#define DIRECTIVE(kind, field_, name_, initial_, when_, help_, ...)                                \
+	{.name = name_,                                                                            \
+	 .type = CONFIG_TYPE_##kind,                                                               \
+	 .live = when_,                                                                            \
+	 .offset = offsetof(struct config, field_),                                                \
+	 .initial = initial_,                                                                      \
+	 .help = help_,                                                                            \
+	 __VA_ARGS__},
 
 static const struct config_directive table[] = {
 // A section is a row without a name, so that the table keeps config.def's order.
 #define CONFIG_SECTION(title, text) {.section = title, .section_text = text},
-#define CONFIG_INT(f, name, initial, lo, hi, when, help) \
+#define CONFIG_INT(f, name, initial, lo, hi, when, help)                                           \
 	DIRECTIVE(INT, f, name, initial, when, help, .min = lo, .max = hi)
-#define CONFIG_BYTES(f, name, initial, lo, hi, when, help) \
+#define CONFIG_BYTES(f, name, initial, lo, hi, when, help)                                         \
 	DIRECTIVE(BYTES, f, name, initial, when, help, .min = lo, .max = hi)
-#define CONFIG_BOOL(f, name, initial, when, help) \
+#define CONFIG_BOOL(f, name, initial, when, help)                                                  \
 	DIRECTIVE(BOOL, f, name, initial, when, help, .min = 0)
-#define CONFIG_ENUM(f, name, initial, list, when, help) \
+#define CONFIG_ENUM(f, name, initial, list, when, help)                                            \
 	DIRECTIVE(ENUM, f, name, initial, when, help, .words = list)
-#define CONFIG_TEXT(f, name, initial, check_, when, help) \
+#define CONFIG_TEXT(f, name, initial, check_, when, help)                                          \
 	DIRECTIVE(TEXT, f, name, initial, when, help, .check = check_)
-#define CONFIG_OUTPUT(f, name, initial, when, help) \
+#define CONFIG_OUTPUT(f, name, initial, when, help)                                                \
 	DIRECTIVE(OUTPUT, f, name, initial, when, help, .min = 0)
-#define CONFIG_FIXED(name_, value, help_) \
+#define CONFIG_FIXED(name_, value, help_)                                                          \
 	{.name = name_, .type = CONFIG_TYPE_FIXED, .initial = value, .help = help_},
 #include "ctrl/config/config.def"
 };

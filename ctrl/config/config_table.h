@@ -19,14 +19,14 @@ enum config_type {
 struct config_directive {
 	const char *name; // NULL: this row opens a section
 	enum config_type type;
-	bool live;                // CONFIG SET takes effect at run time
-	size_t offset;            // of its field in struct config; not for FIXED
-	int64_t min, max;         // INT, BYTES
-	const char *const *words; // ENUM: ends with NULL; the value is the index
+	bool live;                                   // CONFIG SET takes effect at run time
+	size_t offset;                               // of its field in struct config; not for FIXED
+	int64_t min, max;                            // INT, BYTES
+	const char *const *words;                    // ENUM: ends with NULL; the value is the index
 	bool (*check)(const char *value, char *why); // TEXT
-	const char *initial;      // default, as text
+	const char *initial;                         // default, as text
 	const char *help;
-	const char *section;      // title of the section that this row opens
+	const char *section; // title of the section that this row opens
 	const char *section_text;
 };
 

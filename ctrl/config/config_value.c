@@ -9,8 +9,9 @@
 #include <strings.h>
 
 /*
- * Values between text and field, one pair of functions per type of directive. Everything that is refused comes from a user:
- * a reason in words, never an assertion. Called for the file, the command line and CONFIG SET.
+ * Values between text and field, one pair of functions per type of directive. Everything that is
+ * refused comes from a user: a reason in words, never an assertion. Called for the file, the
+ * command line and CONFIG SET.
  */
 
 static bool refuse(char *why, const char *format, ...) PRINTF(2, 3);
@@ -42,11 +43,10 @@ static bool parse_memory(const char *text, uint64_t *bytes)
 		const char *unit;
 		uint64_t factor;
 	} units[] = {
-		{"", 1},           {"b", 1},
-		{"k", 1000},       {"kb", 1ULL << 10},
-		{"m", 1000000},    {"mb", 1ULL << 20},
-		{"g", 1000000000}, {"gb", 1ULL << 30},
+		{"", 1},        {"b", 1},           {"k", 1000},       {"kb", 1ULL << 10},
+		{"m", 1000000}, {"mb", 1ULL << 20}, {"g", 1000000000}, {"gb", 1ULL << 30},
 	};
+
 	size_t digits = strspn(text, "0123456789");
 	uint64_t number;
 
@@ -169,9 +169,12 @@ static bool parse_output(const struct config_directive *d, const char *text, str
 		int64_t soft_s;
 
 		if (!seconds)
-			return refuse(why, "Wrong number of arguments in buffer limit configuration.");
+			return refuse(why,
+				      "Wrong number of arguments in buffer limit configuration.");
 		if (class < 0)
-			return refuse(why, "Invalid client class specified in buffer limit configuration.");
+			return refuse(
+				why,
+				"Invalid client class specified in buffer limit configuration.");
 		if (!parse_memory(hard, &hard_bytes) || !parse_memory(soft, &soft_bytes) ||
 		    !number_parse_i64(slice_of_text(seconds), &soft_s) || soft_s < 0 ||
 		    soft_s > INT32_MAX)
@@ -198,9 +201,9 @@ bool config_value_parse(const struct config_directive *directive, const char *te
 {
 	static bool (*const parsers[])(const struct config_directive *, const char *,
 				       struct config *, char *) = {
-		[CONFIG_TYPE_INT] = parse_int,       [CONFIG_TYPE_BYTES] = parse_bytes,
-		[CONFIG_TYPE_BOOL] = parse_bool,     [CONFIG_TYPE_ENUM] = parse_enum,
-		[CONFIG_TYPE_TEXT] = parse_text,     [CONFIG_TYPE_OUTPUT] = parse_output,
+		[CONFIG_TYPE_INT] = parse_int,     [CONFIG_TYPE_BYTES] = parse_bytes,
+		[CONFIG_TYPE_BOOL] = parse_bool,   [CONFIG_TYPE_ENUM] = parse_enum,
+		[CONFIG_TYPE_TEXT] = parse_text,   [CONFIG_TYPE_OUTPUT] = parse_output,
 		[CONFIG_TYPE_FIXED] = parse_fixed,
 	};
 
@@ -350,7 +353,8 @@ bool config_check_cidr(const char *value, char *why)
 
 	// Empty is the default; that it must be set is for config_validate() to say.
 	return *value == '\0' || config_parse_cidr(value, address, &bits) ||
-	       refuse(why, "argument must be an IPv4 address and prefix length such as 10.99.0.2/24");
+	       refuse(why,
+		      "argument must be an IPv4 address and prefix length such as 10.99.0.2/24");
 }
 
 bool config_check_cores(const char *value, char *why)

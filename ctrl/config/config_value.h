@@ -5,7 +5,10 @@
 
 /* One directive's value from text to its field and back; inside ctrl/config only. */
 
-/* False, *config untouched, with a reason in `why` (CONFIG_WHY_MAX bytes). The reasons are redis' words. */
+/*
+ * False, *config untouched, with a reason in `why` (CONFIG_WHY_MAX bytes). The reasons are redis'
+ * words.
+ */
 MUST_USE bool config_value_parse(const struct config_directive *directive, const char *text,
 				 struct config *config, char *why);
 

@@ -2,12 +2,11 @@
 #include "ctrl/config/config_words.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 
 /*
- * The small language of a configuration line, as redis' sdssplitargs() reads it. Used for reading the file, and for writing it in
- * CONFIG REWRITE, so that what was written is read back the same.
+ * The small language of a configuration line, as redis' sdssplitargs() reads it. Used for reading
+ * the file, and for writing it in CONFIG REWRITE, so that what was written is read back the same.
  */
 
 static int hex_digit(char c)
@@ -21,7 +20,10 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* The character that a backslash in double quotes stands for; *from is behind the backslash and moves on. */
+/*
+ * The character that a backslash in double quotes stands for; *from is behind the backslash and
+ * moves on.
+ */
 static char unescape(const char **from)
 {
 	const char *at = *from;
@@ -47,7 +49,10 @@ static char unescape(const char **from)
 	}
 }
 
-/* A quoted word behind its opening quote. Returns what follows the closing one, or NULL when it is not closed. */
+/*
+ * A quoted word behind its opening quote. Returns what follows the closing one, or NULL when it is
+ * not closed.
+ */
 static const char *split_quoted(const char *from, char quote, char **to)
 {
 	while (*from != quote) {
@@ -87,7 +92,8 @@ bool config_words_split(struct config_words *words, const char *line, const char
 		if (*line == '"' || *line == '\'') {
 			line = split_quoted(line + 1, *line, &to);
 			if (!line) {
-				*why = "a quotation mark is not closed, or text follows the closing one";
+				*why = "a quotation mark is not closed, or text follows "
+				       "the closing one";
 				return false;
 			}
 		} else {
@@ -96,6 +102,25 @@ bool config_words_split(struct config_words *words, const char *line, const char
 		}
 		*to++ = '\0';
 	}
+}
+
+/* One character inside double quotes. Returns behind what was written. */
+static char *quote_character(unsigned char c, char *to)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	if (c == '"' || c == '\\') {
+		*to++ = '\\';
+		*to++ = (char)c;
+	} else if (isprint(c)) {
+		*to++ = (char)c;
+	} else {
+		*to++ = '\\';
+		*to++ = 'x';
+		*to++ = hex[c >> 4];
+		*to++ = hex[c & 15];
+	}
+	return to;
 }
 
 void config_words_quote(const char *text, char *quoted)
@@ -111,14 +136,8 @@ void config_words_quote(const char *text, char *quoted)
 		return;
 	}
 	*quoted++ = '"';
-	for (const char *c = text; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			quoted += sprintf(quoted, "\\%c", *c);
-		else if (isprint((unsigned char)*c))
-			*quoted++ = *c;
-		else
-			quoted += sprintf(quoted, "\\x%02x", (unsigned char)*c);
-	}
+	for (const char *c = text; *c; c++)
+		quoted = quote_character((unsigned char)*c, quoted);
 	*quoted++ = '"';
 	*quoted = '\0';
 }

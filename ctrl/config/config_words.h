@@ -19,12 +19,15 @@ struct config_words {
 };
 
 /*
- * Splits at blanks. "double quotes" know \n \r \t \b \a \xHH \" \\, 'single quotes' only \'. False, with a static reason, when a quote
- * is not closed or the line is too long.
+ * Splits at blanks. "double quotes" know \n \r \t \b \a \xHH \" \\, 'single quotes' only \'. False,
+ * with a static reason, when a quote is not closed or the line is too long.
  */
 MUST_USE bool config_words_split(struct config_words *words, const char *line, const char **why);
 
-/* The text as one word of a line: in quotes where it needs them. `quoted` has room for 4 * strlen(text) + 3 bytes. */
+/*
+ * The text as one word of a line: in quotes where it needs them. `quoted` has room for 4 *
+ * strlen(text) + 3 bytes.
+ */
 void config_words_quote(const char *text, char *quoted);
 
 /* All words from `first` on, joined by blanks. False when they do not fit. */

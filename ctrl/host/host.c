@@ -15,8 +15,9 @@
 #include <unistd.h>
 
 /*
- * The commands about the process as a whole. dataplane/command checks the arguments and calls these on the control thread, for its
- * own admin clients and for requests that workers have forwarded; the answers go through the protocol-neutral reply.
+ * The commands about the process as a whole. dataplane/command checks the arguments and calls these
+ * on the control thread, for its own admin clients and for requests that workers have forwarded;
+ * the answers go through the protocol-neutral reply.
  */
 
 #define INFO_BYTES_MAX   (1u << 20)
@@ -55,7 +56,8 @@ static void reply_pair(void *arg, const char *name, const char *value)
 	reply_bulk_text(r, value);
 }
 
-static void host_config_get(void *arg, struct reply *r, const struct slice *patterns, uint32_t count)
+static void host_config_get(void *arg, struct reply *r, const struct slice *patterns,
+			    uint32_t count)
 {
 	const struct host *host = arg;
 	uint32_t pairs = 0;
@@ -85,9 +87,9 @@ static void host_config_set(void *arg, struct reply *r, const struct slice *slic
 		reply_ok(r);
 		return;
 	case CONFIG_SET_UNKNOWN:
-		reply_error_format(r,
-				   "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
-				   (int)pairs[culprit].name.len, pairs[culprit].name.ptr);
+		reply_error_format(
+			r, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+			(int)pairs[culprit].name.len, pairs[culprit].name.ptr);
 		return;
 	case CONFIG_SET_FAILED:
 		reply_error_format(

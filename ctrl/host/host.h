@@ -8,19 +8,24 @@
 #include "dataplane/worker/worker_mail.h"
 
 /*
- * The process as the command engine sees it: INFO, CONFIG, CLIENT LIST and KILL, SHUTDOWN and the like end here. To be put into the
- * cmd_thread of the control thread (host_ops and host). Control thread.
+ * The process as the command engine sees it: INFO, CONFIG, CLIENT LIST and KILL, SHUTDOWN and the
+ * like end here. To be put into the cmd_thread of the control thread (host_ops and host). Control
+ * thread.
  */
 
-/* Shows every client of every thread; true from `visit` ends it. Returns when all have been seen. */
-typedef void host_visit_clients(void *arg, bool (*visit)(void *visit_arg, const struct worker_client_view *view),
+/*
+ * Shows every client of every thread; true from `visit` ends it. Returns when all have been seen.
+ */
+typedef void host_visit_clients(void *arg,
+				bool (*visit)(void *visit_arg,
+					      const struct worker_client_view *view),
 				void *visit_arg);
 
 struct host {
 	struct config_store *config;
 	struct stats *stats;
-	struct loop *loop;                 // SHUTDOWN stops it
-	const struct cmd_thread *cmd;      // for the time
+	struct loop *loop;            // SHUTDOWN stops it
+	const struct cmd_thread *cmd; // for the time
 	host_visit_clients *visit_clients;
 	void *visit_arg;
 };

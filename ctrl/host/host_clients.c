@@ -7,8 +7,9 @@
 #include <stdlib.h>
 
 /*
- * Clients live on their workers, so a list is gathered by a visitor that each worker runs in its turn (worker_mail.h). It must not
- * allocate or take long there: it copies what matches into rows that were set aside beforehand, and the control thread makes text of them.
+ * Clients live on their workers, so a list is gathered by a visitor that each worker runs in its
+ * turn (worker_mail.h). It must not allocate or take long there: it copies what matches into rows
+ * that were set aside beforehand, and the control thread makes text of them.
  */
 
 #define ROWS_SPARE     256 // clients that connect between counting and gathering
@@ -35,12 +36,14 @@ static bool list_one(void *arg, const struct worker_client_view *view)
 		return false;
 	g->rows[g->count++] = (struct row){
 		.client = *view->client,
-		.io = {
-			.fd = -1,
-			.input_bytes = view->query_bytes,
-			.output_bytes = view->out_bytes,
-			.memory_bytes = sizeof(struct client) + view->query_bytes + view->out_bytes,
-		},
+		.io =
+			{
+				.fd = -1,
+				.input_bytes = view->query_bytes,
+				.output_bytes = view->out_bytes,
+				.memory_bytes =
+					sizeof(struct client) + view->query_bytes + view->out_bytes,
+			},
 	};
 	return false;
 }

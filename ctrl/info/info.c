@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctrl/info/info.h"
 
-
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 /*
- * One function per section of INFO. Fields that have a meaning here are computed; those of features that are not there say so with the value that
- * redis shows while such a feature is not in use, because readers take a missing field for an error. Control thread.
+ * One function per section of INFO. Fields that have a meaning here are computed; those of features
+ * that are not there say so with the value that redis shows while such a feature is not in use,
+ * because readers take a missing field for an error. Control thread.
  */
 
 #define REDIS_VERSION "7.0.15" // frameworks branch on it; ours is wirecache_version
@@ -82,8 +82,9 @@ static void write_server(struct info *info)
 	path[path_len < 0 ? 0 : path_len] = '\0';
 	line_text(info, "redis_version", REDIS_VERSION);
 	line_text(info, "wirecache_version", WIRECACHE_VERSION);
-	OUT_LITERAL(&info->text->out, "redis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_build_id:0\r\n"
-				      "redis_mode:standalone\r\n");
+	OUT_LITERAL(&info->text->out,
+		    "redis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_build_id:0\r\n"
+		    "redis_mode:standalone\r\n");
 	text_printf(info->text, "os:%s %s %s\r\n", os.sysname, os.release, os.machine);
 	OUT_LITERAL(&info->text->out, "arch_bits:64\r\nmonotonic_clock:X86 TSC\r\n"
 				      "multiplexing_api:dpdk\r\natomicvar_api:c11-builtin\r\n");
@@ -167,13 +168,14 @@ static void write_memory(struct info *info)
 	const struct config *config = info->source->config;
 
 	write_memory_use(info);
-	OUT_LITERAL(&info->text->out,
-		    "used_memory_lua:0\r\nused_memory_vm_eval:0\r\nused_memory_lua_human:0B\r\n"
-		    "used_memory_scripts_eval:0\r\nnumber_of_cached_scripts:0\r\n"
-		    "number_of_functions:0\r\nnumber_of_libraries:0\r\nused_memory_vm_functions:0\r\n"
-		    "used_memory_vm_total:0\r\nused_memory_vm_total_human:0B\r\n"
-		    "used_memory_functions:0\r\nused_memory_scripts:0\r\n"
-		    "used_memory_scripts_human:0B\r\n");
+	OUT_LITERAL(
+		&info->text->out,
+		"used_memory_lua:0\r\nused_memory_vm_eval:0\r\nused_memory_lua_human:0B\r\n"
+		"used_memory_scripts_eval:0\r\nnumber_of_cached_scripts:0\r\n"
+		"number_of_functions:0\r\nnumber_of_libraries:0\r\nused_memory_vm_functions:0\r\n"
+		"used_memory_vm_total:0\r\nused_memory_vm_total_human:0B\r\n"
+		"used_memory_functions:0\r\nused_memory_scripts:0\r\n"
+		"used_memory_scripts_human:0B\r\n");
 	line_bytes(info, "maxmemory", config->maxmemory);
 	line_text(info, "maxmemory_policy", policies[config->maxmemory_policy]);
 	OUT_LITERAL(&info->text->out,
@@ -222,10 +224,8 @@ static void write_traffic(struct info *info)
 		 t->worker[WORKER_COUNT_ACCEPTED] + t->admin_accepted);
 	line_u64(info, "total_commands_processed", STATS_OF_COMMANDS(t, commands));
 	line_u64(info, "instantaneous_ops_per_sec", rates.commands_per_s);
-	line_u64(info, "total_net_input_bytes",
-		 t->tcp[TCP_COUNT_BYTES_IN] + t->admin_bytes_in);
-	line_u64(info, "total_net_output_bytes",
-		 t->tcp[TCP_COUNT_BYTES_OUT] + t->admin_bytes_out);
+	line_u64(info, "total_net_input_bytes", t->tcp[TCP_COUNT_BYTES_IN] + t->admin_bytes_in);
+	line_u64(info, "total_net_output_bytes", t->tcp[TCP_COUNT_BYTES_OUT] + t->admin_bytes_out);
 	OUT_LITERAL(&info->text->out,
 		    "total_net_repl_input_bytes:0\r\ntotal_net_repl_output_bytes:0\r\n");
 	line_double(info, "instantaneous_input_kbps", 2, rates.input_kib_per_s);
@@ -243,8 +243,9 @@ static void write_stats(struct info *info)
 
 	write_traffic(info);
 	line_u64(info, "expired_keys", t->expired);
-	OUT_LITERAL(&info->text->out, "expired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\n"
-				      "expire_cycle_cpu_milliseconds:0\r\n");
+	OUT_LITERAL(&info->text->out,
+		    "expired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\n"
+		    "expire_cycle_cpu_milliseconds:0\r\n");
 	line_u64(info, "evicted_keys", t->evicted);
 	OUT_LITERAL(&info->text->out, "evicted_clients:0\r\ntotal_eviction_exceeded_time:0\r\n"
 				      "current_eviction_exceeded_time:0\r\n");
@@ -286,8 +287,8 @@ static double seconds_of(const struct timeval *tv)
 }
 
 /*
- * A polling core is always busy to the kernel, so that used_cpu_user would say nothing. It counts the workers' cycles that did work, as if
- * the others had been slept.
+ * A polling core is always busy to the kernel, so that used_cpu_user would say nothing. It counts
+ * the workers' cycles that did work, as if the others had been slept.
  */
 static void write_cpu(struct info *info)
 {
@@ -354,11 +355,11 @@ static void write_keyspace(struct info *info)
 
 /* In redis' order. */
 static const struct section {
-	const char *name;  // as it is asked for
+	const char *name; // as it is asked for
 	const char *title;
 	void (*write)(struct info *info);
-	bool by_default;   // "default", and no name at all
-	bool by_all;       // "all"
+	bool by_default; // "default", and no name at all
+	bool by_all;     // "all"
 } sections_table[] = {
 	{"server", "Server", write_server, true, true},
 	{"clients", "Clients", write_clients, true, true},

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * INFO with the names of redis 7.0, which exporters, clients and frameworks read. Sections that are asked for more than once are
- * written once; unknown ones are left out. No section means "default".
+ * INFO with the names of redis 7.0, which exporters, clients and frameworks read. Sections that are
+ * asked for more than once are written once; unknown ones are left out. No section means "default".
  */
 void info_write(struct text *text, const struct stats *stats, uint64_t now_us,
 		const struct slice *sections, uint32_t count);

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 /*
- * Level-triggered epoll with a sorted list of timers: the control side has a hundred of either at most, so that nothing cleverer
- * would be faster. Runs on the control thread (main.c); calls the listeners of ctrl/admin and ctrl/metrics.
+ * Level-triggered epoll with a sorted list of timers: the control side has a hundred of either at
+ * most, so that nothing cleverer would be faster. Runs on the control thread (main.c); calls the
+ * listeners of ctrl/admin and ctrl/metrics.
  */
 
 #define EVENTS_PER_TURN 64
@@ -195,7 +196,10 @@ void loop_wake(struct loop *loop)
 		return;
 }
 
-/* Milliseconds to the next timer, rounded up so that the loop does not spin before it; -1: no timer. */
+/*
+ * Milliseconds to the next timer, rounded up so that the loop does not spin before it; -1: no
+ * timer.
+ */
 static int wait_ms(const struct loop *loop, uint64_t now_ns)
 {
 	uint64_t left_ns;
@@ -212,15 +216,17 @@ static int wait_ms(const struct loop *loop, uint64_t now_ns)
 
 void loop_wait(struct loop *loop, uint64_t now_ns)
 {
-	int count = loop->stopped ? 0 : epoll_wait(loop->epoll_fd, loop->ready, EVENTS_PER_TURN,
-						   wait_ms(loop, now_ns));
+	int count = loop->stopped ? 0
+				  : epoll_wait(loop->epoll_fd, loop->ready, EVENTS_PER_TURN,
+					       wait_ms(loop, now_ns));
 
 	INVARIANT(count >= 0 || errno == EINTR);
 	loop->ready_count = count < 0 ? 0 : count;
 }
 
 /*
- * At most TIMERS_PER_TURN of them: a timer that arms itself for the past again and again must not keep the descriptors waiting.
+ * At most TIMERS_PER_TURN of them: a timer that arms itself for the past again and again must not
+ * keep the descriptors waiting.
  */
 static void dispatch_timers(struct loop *loop, uint64_t now_ns)
 {

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /*
- * The control thread's event loop: descriptors, timers, signals, and a wake from other threads. It reads no clock; the time comes
- * in with each turn:
+ * The control thread's event loop: descriptors, timers, signals, and a wake from other threads. It
+ * reads no clock; the time comes in with each turn:
  *
  *	while (!loop_stopped(loop)) {
  *		loop_wait(loop, now_ns);      // may sleep: be RCU-offline around it
@@ -16,11 +16,15 @@
  *		loop_dispatch(loop, now_ns);
  *	}
  *
- * All calls but loop_wake() come from the thread that runs the loop. Callbacks may add, change and remove anything.
+ * All calls but loop_wake() come from the thread that runs the loop. Callbacks may add, change and
+ * remove anything.
  */
 struct loop;
 
-/* A descriptor that is watched. Embedded in its owner, which fills `fd` and `on_ready`; the descriptor stays the owner's. */
+/*
+ * A descriptor that is watched. Embedded in its owner, which fills `fd` and `on_ready`; the
+ * descriptor stays the owner's.
+ */
 struct loop_watch {
 	int fd;
 	// `events` are epoll's: EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR.
@@ -43,10 +47,16 @@ int loop_new(struct loop **loop);
 /* All watches and timers must have been removed, or never be used again. */
 void loop_free(struct loop *loop);
 
-/* Starts to watch, or changes what is asked for. 0 or a negative errno. `events` may be 0: only errors and hang-ups. */
+/*
+ * Starts to watch, or changes what is asked for. 0 or a negative errno. `events` may be 0: only
+ * errors and hang-ups.
+ */
 MUST_USE int loop_watch(struct loop *loop, struct loop_watch *watch, uint32_t events);
 
-/* Stops watching; on_ready is not called again, not even for what has been seen already. Before close(fd). */
+/*
+ * Stops watching; on_ready is not called again, not even for what has been seen already. Before
+ * close(fd).
+ */
 void loop_unwatch(struct loop *loop, struct loop_watch *watch);
 
 /* Arms the timer, or moves it. */
@@ -54,8 +64,8 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 
 /*
- * SIGTERM and SIGINT call on_signal on this thread instead of ending the process. They are blocked in the calling thread, and in
- * threads that it starts afterwards. 0 or a negative errno.
+ * SIGTERM and SIGINT call on_signal on this thread instead of ending the process. They are blocked
+ * in the calling thread, and in threads that it starts afterwards. 0 or a negative errno.
  */
 int loop_catch_signals(struct loop *loop, void (*on_signal)(void *arg, int number), void *arg);
 

@@ -8,16 +8,16 @@
 #include <stdint.h>
 
 /*
- * Metrics for Prometheus: text format 0.0.4 over HTTP, at GET /metrics. The listener is a kernel socket that the control loop drives; it never
- * blocks it. Control thread.
+ * Metrics for Prometheus: text format 0.0.4 over HTTP, at GET /metrics. The listener is a kernel
+ * socket that the control loop drives; it never blocks it. Control thread.
  */
 struct metrics;
 
 #define METRICS_CONNECTIONS_MAX 32
 
 struct metrics_config {
-	const char *bind;   // IPv4 address of this host
-	uint16_t port;      // 0: any free one, for tests; see metrics_port()
+	const char *bind; // IPv4 address of this host
+	uint16_t port;    // 0: any free one, for tests; see metrics_port()
 	struct loop *loop;
 	struct stats *stats;
 };

@@ -12,9 +12,9 @@
 #include <sys/epoll.h>
 
 /*
- * libmicrohttpd without a thread of its own: its epoll descriptor is one more that the control loop watches, and its time-outs are one
- * timer. The answer is built in one go, so a slow reader holds memory (of which METRICS_CONNECTIONS_MAX bounds the amount) but
- * never the loop.
+ * libmicrohttpd without a thread of its own: its epoll descriptor is one more that the control loop
+ * watches, and its time-outs are one timer. The answer is built in one go, so a slow reader holds
+ * memory (of which METRICS_CONNECTIONS_MAX bounds the amount) but never the loop.
  */
 
 #define TEXT_BYTES_MAX (4u << 20)
@@ -23,14 +23,13 @@
 struct metrics {
 	struct metrics_config config;
 	struct MHD_Daemon *daemon;
-	struct loop_watch watch;  // of the daemon's epoll descriptor, which stays the daemon's
-	struct loop_timer timer;  // of the daemon's own time-outs
+	struct loop_watch watch; // of the daemon's epoll descriptor, which stays the daemon's
+	struct loop_timer timer; // of the daemon's own time-outs
 	uint16_t port;
 };
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status,
-			      struct slice body, enum MHD_ResponseMemoryMode mode,
-			      const char *content_type)
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, struct slice body,
+			      enum MHD_ResponseMemoryMode mode, const char *content_type)
 {
 	struct MHD_Response *response =
 		MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.ptr, mode);
@@ -38,13 +37,15 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
 
 	if (!response)
 		return MHD_NO;
-	if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type) == MHD_YES)
+	if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type) ==
+	    MHD_YES)
 		result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
 	return result;
 }
 
-static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, const char *text)
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status,
+				   const char *text)
 {
 	return answer(connection, status, slice_of_text(text), MHD_RESPMEM_PERSISTENT,
 		      "text/plain; charset=utf-8");
@@ -71,7 +72,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 				  const char *method, const char *version, const char *upload,
 				  size_t *upload_size, void **request)
 {
-	// Called first with the headers only; a reply at that point would end a kept-alive connection.
+	// Called first with the headers only; a reply at that point would end a kept-alive
+	// connection.
 	static char seen;
 
 	if (!*request) {
@@ -115,8 +117,8 @@ static void on_due(struct loop_timer *timer, uint64_t now_ns)
 
 static int start_daemon(struct metrics *metrics)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(metrics->config.port)};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_port = htons(metrics->config.port)};
 
 	if (inet_pton(AF_INET, metrics->config.bind, &address.sin_addr) != 1)
 		return -EINVAL;

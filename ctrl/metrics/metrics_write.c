@@ -5,8 +5,9 @@
 #include <string.h>
 
 /*
- * The metrics as text. What a thread counts comes from the .def table beside its owner, with the label and the help that stand there;
- * metric.def has what no thread counts. Every name begins with wirecache_. Control thread, at most a few hundred lines.
+ * The metrics as text. What a thread counts comes from the .def table beside its owner, with the
+ * label and the help that stand there; metric.def has what no thread counts. Every name begins with
+ * wirecache_. Control thread, at most a few hundred lines.
  */
 
 struct row {
@@ -58,8 +59,9 @@ static void write_workers(struct text *text, const struct stats_source *source)
 		snprintf(family, sizeof(family), "worker_%s_total", worker_rows[row].label);
 		head(text, family, "counter", worker_rows[row].help);
 		for (uint32_t i = 0; i < source->worker_count; i++)
-			text_printf(text, "wirecache_%s{worker=\"%u\"} %llu\n", family, i,
-				    (unsigned long long)counter_read(&source->workers[i]->count[row]));
+			text_printf(
+				text, "wirecache_%s{worker=\"%u\"} %llu\n", family, i,
+				(unsigned long long)counter_read(&source->workers[i]->count[row]));
 	}
 	head(text, "worker_connections", "gauge", "open connections of a worker");
 	for (uint32_t i = 0; i < source->worker_count; i++)

@@ -9,8 +9,9 @@
 #include <string.h>
 
 /*
- * Sums over the counters of all threads. Nothing is ever set to zero: CONFIG RESETSTAT notes what the sums are, and INFO shows the
- * difference, so that the owners of counters stay their only writers. Control thread.
+ * Sums over the counters of all threads. Nothing is ever set to zero: CONFIG RESETSTAT notes what
+ * the sums are, and INFO shows the difference, so that the owners of counters stay their only
+ * writers. Control thread.
  */
 
 #define SAMPLES 16 // redis averages over as many

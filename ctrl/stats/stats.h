@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * What the whole process has counted: the threads' own counters, summed. INFO, the metrics and memcached's `stats` are three ways
- * to write it down. Control thread.
+ * What the whole process has counted: the threads' own counters, summed. INFO, the metrics and
+ * memcached's `stats` are three ways to write it down. Control thread.
  */
 
 #define STATS_OTHERS_MAX 4
@@ -25,25 +25,32 @@ struct stats_thread {
 	const struct cmd_stat *per_command;
 };
 
-/* Where the figures come from; filled in by the composition root, or by a test. Everything outlives the stats. */
+/*
+ * Where the figures come from; filled in by the composition root, or by a test. Everything outlives
+ * the stats.
+ */
 struct stats_source {
 	const struct worker_stats *workers[64];
 	uint32_t worker_count;
 	struct stats_thread others[STATS_OTHERS_MAX];
 	uint32_t other_count;
-	const struct admin_stats *admin;                      // NULL: no admin listener
+	const struct admin_stats *admin; // NULL: no admin listener
 	const struct config *config;
 	void (*table)(void *arg, struct table_stats *stats);
-	void (*port)(void *arg, struct port_info *info, struct port_counters *counters, bool *link_up);
+	void (*port)(void *arg, struct port_info *info, struct port_counters *counters,
+		     bool *link_up);
 	void *arg;
 	uint64_t tsc_hz;
-	uint64_t start_ms;                                    // Unix time
-	char config_file[CONFIG_PATH_MAX];                    // "" when there is none
+	uint64_t start_ms;                 // Unix time
+	char config_file[CONFIG_PATH_MAX]; // "" when there is none
 };
 
 #define STATS_COMMAND_COUNTERS (sizeof(struct cmd_counters) / sizeof(counter))
 
-/* Figures that only rise, so that a difference of two of these is one, too. All members are uint64_t. */
+/*
+ * Figures that only rise, so that a difference of two of these is one, too. All members are
+ * uint64_t.
+ */
 struct stats_totals {
 	uint64_t worker[WORKER_COUNTERS];
 	uint64_t drops[DROP_REASON_COUNT];
@@ -53,7 +60,7 @@ struct stats_totals {
 	uint64_t admin_accepted, admin_rejected, admin_bytes_in, admin_bytes_out;
 };
 
-#define STATS_OF_COMMANDS(totals, member) \
+#define STATS_OF_COMMANDS(totals, member)                                                          \
 	((totals)->commands[offsetof(struct cmd_counters, member) / sizeof(counter)])
 
 /* All figures at one time. */
@@ -95,7 +102,8 @@ void stats_of_command(const struct stats *stats, uint32_t id, struct stats_comma
 
 /* Since CONFIG RESETSTAT; figures that may fall are as they are. */
 void stats_collect_since_reset(const struct stats *stats, struct stats_snapshot *snapshot);
-void stats_of_command_since_reset(const struct stats *stats, uint32_t id, struct stats_command *sum);
+void stats_of_command_since_reset(const struct stats *stats, uint32_t id,
+				  struct stats_command *sum);
 void stats_reset(struct stats *stats);
 
 /* Takes a sample for the rates; to be called about every STATS_SAMPLE_NS. */

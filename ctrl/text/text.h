@@ -4,8 +4,8 @@
 #include "base/out.h"
 
 /*
- * Text that grows: a reply sink over one contiguous array, and printf into it. What the control side builds as a whole before it sends it:
- * INFO, metrics, CLIENT LIST. Owned by one thread.
+ * Text that grows: a reply sink over one contiguous array, and printf into it. What the control
+ * side builds as a whole before it sends it: INFO, metrics, CLIENT LIST. Owned by one thread.
  */
 struct text {
 	struct out out;

@@ -20,8 +20,8 @@
 #include <cmocka.h>
 
 /*
- * The admin listener over loopback sockets, with the real engine and table behind it. A thread that may write stands in for a worker:
- * it runs one forward, while the test waits.
+ * The admin listener over loopback sockets, with the real engine and table behind it. A thread that
+ * may write stands in for a worker: it runs one forward, while the test waits.
  */
 
 #define TURNS_MAX   400
@@ -105,7 +105,8 @@ static void on_limit(struct loop_timer *timer, uint64_t now_ns)
 
 static void turn(void)
 {
-	// The kernel may need a moment to carry bytes from one end to the other; a millisecond bounds it.
+	// The kernel may need a moment to carry bytes from one end to the other; a millisecond
+	// bounds it.
 	struct loop_timer limit = {.on_due = on_limit};
 
 	loop_timer_set(f.loop, &limit, f.now_ns + NS_PER_MS);
@@ -142,8 +143,9 @@ static int setup(void **state)
 		.now_ms = 1700000000000,
 	};
 	table_set_time(f.cmd.tt, f.cmd.now_ms, f.now_ns);
-	f.limits = (struct session_limits){
-		.bulk_max_bytes = 512 << 20, .query_max_bytes = 1 << 30, .mc_item_max_bytes = 1 << 20};
+	f.limits = (struct session_limits){.bulk_max_bytes = 512 << 20,
+					   .query_max_bytes = 1 << 30,
+					   .mc_item_max_bytes = 1 << 20};
 	const struct admin_config config = {
 		.bind = "127.0.0.1",
 		.clients_max = CLIENTS_MAX,
@@ -172,7 +174,8 @@ static int teardown(void **state)
 
 static int dial(void)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(admin_port(f.admin))};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_port = htons(admin_port(f.admin))};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -303,7 +306,8 @@ static void test_client_gone_while_forwarded_is_harmless(void **state)
 		turn();
 	// A reset, not a FIN: half-closed clients do get their answer.
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
-				    sizeof(struct linger)), 0);
+				    sizeof(struct linger)),
+			 0);
 	close(fd);
 	expect_clients(0);
 	complete_one();
@@ -382,7 +386,11 @@ static void test_idle_client_is_closed_but_not_one_that_waits_for_us(void **stat
 /* Fills a value through a worker, then asks for it more often than any socket buffer holds. */
 static void test_large_pipelined_replies_arrive_whole(void **state)
 {
-	enum { VALUE_BYTES = 300000, TIMES = 100 };
+	enum {
+		VALUE_BYTES = 300000,
+		TIMES = 100
+	};
+
 	char *request = malloc(VALUE_BYTES + 100);
 	const char head[] = "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$300000\r\n";
 	const size_t want = TIMES * (sizeof("$300000\r\n\r\n") - 1 + VALUE_BYTES);
@@ -488,7 +496,7 @@ static void test_out_refers_to_long_blobs_and_lets_go(void **state)
 	OUT_LITERAL(&out.out, "<");
 	out_append_blob(&out.out, blob, 1, 9999); // referred to
 	OUT_LITERAL(&out.out, "|");
-	out_append_blob(&out.out, blob, 0, 10);   // copied
+	out_append_blob(&out.out, blob, 0, 10); // copied
 	OUT_LITERAL(&out.out, ">");
 	blob_unref(blob);
 	assert_int_equal(released, 0);

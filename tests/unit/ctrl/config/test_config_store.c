@@ -79,10 +79,10 @@ static void run_end(struct run *run)
 	free(run->err);
 }
 
-#define RUN(run, ...) \
-	do { \
-		char *argv_[] = {(char[]){"wirecached"}, __VA_ARGS__}; \
-		run_line(run, ARRAY_COUNT(argv_), argv_); \
+#define RUN(run, ...)                                                                              \
+	do {                                                                                       \
+		char *argv_[] = {(char[]){"wirecached"}, __VA_ARGS__};                             \
+		run_line(run, ARRAY_COUNT(argv_), argv_);                                          \
 	} while (0)
 #define ARG(text) ((char[]){text})
 #define NEEDED    ARG("--nic-device"), ARG("net_null0"), ARG("--nic-address"), ARG("10.0.0.1/8")
@@ -91,16 +91,19 @@ static void test_load_file_then_command_line_wins(void **state)
 {
 	struct run run;
 
-	write_file("# ours\nport 7000\nmaxmemory 2mb\nnic-device net_null0\nlogfile \"a b.log\"\n"
-		   "client-output-buffer-limit normal 1mb 0 0\nclient-output-buffer-limit pubsub 1 2 3\n"
-		   "save \"\"\n");
+	write_file(
+		"# ours\nport 7000\nmaxmemory 2mb\nnic-device net_null0\nlogfile \"a b.log\"\n"
+		"client-output-buffer-limit normal 1mb 0 0\n"
+		"client-output-buffer-limit pubsub 1 2 3\n"
+		"save \"\"\n");
 	RUN(&run, file_path, ARG("--nic-address"), ARG("10.0.0.1/8"), ARG("--port"), ARG("7001"),
 	    ARG("--"), ARG("--log-level=8"), ARG("--port"));
 	assert_int_equal(run.verdict, CONFIG_RUN);
 	assert_int_equal(run.store.now.port, 7001);
 	assert_int_equal(run.store.now.maxmemory, 2 << 20);
 	assert_string_equal(run.store.now.logfile, "a b.log");
-	assert_int_equal(run.store.now.client_output_buffer_limit.hard_bytes[CONFIG_CLASS_NORMAL], 1 << 20);
+	assert_int_equal(run.store.now.client_output_buffer_limit.hard_bytes[CONFIG_CLASS_NORMAL],
+			 1 << 20);
 	assert_int_equal(run.store.now.client_output_buffer_limit.soft_s[CONFIG_CLASS_PUBSUB], 3);
 	assert_string_equal(run.store.path, file_path);
 	assert_int_equal(run.line.eal_args_count, 2);
@@ -112,13 +115,17 @@ static void test_load_bad_file_names_every_line(void **state)
 {
 	struct run run;
 
-	write_file("port 70000\n\nmaxmemroy 1gb\nnonsense\nappendonly yes\ndir \"x\nport 1 2\nport\n");
+	write_file(
+		"port 70000\n\nmaxmemroy 1gb\nnonsense\nappendonly yes\ndir \"x\nport 1 2\nport\n");
 	RUN(&run, file_path);
 	assert_int_equal(run.verdict, CONFIG_EXIT_BAD);
-	assert_non_null(strstr(run.err, "wire.conf:1: port \"70000\": argument must be between 0 and 65535"));
-	assert_non_null(strstr(run.err, "wire.conf:3: unknown directive 'maxmemroy': did you mean 'maxmemory'?"));
+	assert_non_null(strstr(
+		run.err, "wire.conf:1: port \"70000\": argument must be between 0 and 65535"));
+	assert_non_null(strstr(
+		run.err, "wire.conf:3: unknown directive 'maxmemroy': did you mean 'maxmemory'?"));
 	assert_non_null(strstr(run.err, "wire.conf:4: unknown directive 'nonsense'"));
-	assert_non_null(strstr(run.err, "wire.conf:5: appendonly \"yes\": argument must be \"no\""));
+	assert_non_null(
+		strstr(run.err, "wire.conf:5: appendonly \"yes\": argument must be \"no\""));
 	assert_non_null(strstr(run.err, "wire.conf:6: a quotation mark is not closed"));
 	assert_non_null(strstr(run.err, "wire.conf:7: port takes one value"));
 	assert_non_null(strstr(run.err, "wire.conf:8: port takes one value"));
@@ -314,7 +321,10 @@ static void test_set_bad_pairs_change_nothing(void **state)
 		const char *why;
 	} cases[] = {
 		{{"timeout", "5", "nosuch", "1"}, 1, CONFIG_SET_UNKNOWN, NULL},
-		{{"timeout", "5", "maxmemory", "x"}, 1, CONFIG_SET_FAILED, "argument must be a memory value"},
+		{{"timeout", "5", "maxmemory", "x"},
+		 1,
+		 CONFIG_SET_FAILED,
+		 "argument must be a memory value"},
 		{{"timeout", "5", "timeout", "6"}, 1, CONFIG_SET_FAILED, "duplicate parameter"},
 		{{"timeout", "5", "port", "1"}, 1, CONFIG_SET_FAILED, "can't set immutable config"},
 		{{"timeout", "5", "appendonly", "yes"}, 1, CONFIG_SET_FAILED, "no append-only"},
@@ -360,7 +370,8 @@ static void test_get_matches_patterns_once_each(void **state)
 	} cases[] = {
 		{{"port"}, "port=6379 "},
 		{{"PORT", "po?t"}, "port=6379 "},
-		{{"maxmem*", "maxmemory"}, "maxmemory=1073741824 maxmemory-policy=noeviction maxmemory-samples=5 "},
+		{{"maxmem*", "maxmemory"},
+		 "maxmemory=1073741824 maxmemory-policy=noeviction maxmemory-samples=5 "},
 		{{"append?nly", "timeout"}, "timeout=0 appendonly=no "},
 		{{"nosuch"}, ""},
 		{{"maxclients*", "xport"}, "maxclients=10000 "},

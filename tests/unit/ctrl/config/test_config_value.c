@@ -116,8 +116,8 @@ static void test_value_text_too_long_is_refused(void **state)
 	assert_false(config_value_parse(config_table_find(slice_of_text("logfile")), text,
 					&store.now, why));
 	text[CONFIG_TEXT_MAX - 1] = '\0';
-	assert_true(config_value_parse(config_table_find(slice_of_text("logfile")), text, &store.now,
-				       why));
+	assert_true(config_value_parse(config_table_find(slice_of_text("logfile")), text,
+				       &store.now, why));
 	assert_string_equal(store.now.logfile, text);
 }
 

@@ -261,14 +261,20 @@ static void test_write_to_closed_peer_is_an_error_not_a_signal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_watch_readable_calls_back_until_read, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unwatch_in_callback_drops_seen_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_watch_readable_calls_back_until_read, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_unwatch_in_callback_drops_seen_events, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_timers_fire_in_order_of_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_timer_armed_for_now_does_not_hold_the_turn, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_wait_sleeps_no_longer_than_to_the_timer, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_wake_from_thread_ends_the_wait_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_timer_armed_for_now_does_not_hold_the_turn,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait_sleeps_no_longer_than_to_the_timer, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_wake_from_thread_ends_the_wait_once, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_signals_call_back_and_stop, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_write_to_closed_peer_is_an_error_not_a_signal, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_write_to_closed_peer_is_an_error_not_a_signal,
+						setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
