@@ -14,6 +14,7 @@ static const struct {
 	const char *label;
 	const char *help;
 } counter_texts[] = {
+
 #define TCP_COUNTER(symbol, label, help) {label, help},
 #include "nic/tcp/tcp_counter.def"
 #undef TCP_COUNTER
@@ -47,13 +48,16 @@ static bool init_memory(struct tcp_stack *stack)
 {
 	const struct tcp_config *c = &stack->config;
 	uint64_t table_secret[2] = {rng_next(&stack->rng), rng_next(&stack->rng)};
-	bool ok = tcp_table_init(&stack->table, c->conns_max + c->syn_max + c->time_wait_max, table_secret);
+	bool ok = tcp_table_init(&stack->table, c->conns_max + c->syn_max + c->time_wait_max,
+				 table_secret);
 
 	ok = ok && tcp_slab_init(&stack->conns, sizeof(struct tcp_conn), c->conns_max);
 	ok = ok && tcp_slab_init(&stack->syns.entries, sizeof(struct tcp_syn), c->syn_max);
-	ok = ok && tcp_slab_init(&stack->time_waits.entries, sizeof(struct tcp_time_wait), c->time_wait_max);
+	ok = ok && tcp_slab_init(&stack->time_waits.entries, sizeof(struct tcp_time_wait),
+				 c->time_wait_max);
 	ok = ok && tcp_sendq_pool_init(&stack->sendq_pool, c->snd_pool_bytes);
-	ok = ok && tcp_ooo_pool_init(&stack->ooo_pool, c->ooo_pool_bytes, c->ooo_conn_bytes, c->mtu);
+	ok = ok &&
+	     tcp_ooo_pool_init(&stack->ooo_pool, c->ooo_pool_bytes, c->ooo_conn_bytes, c->mtu);
 	if (!ok)
 		return false;
 	tcp_slab_set_walked(&stack->conns);
@@ -67,7 +71,8 @@ struct tcp_stack *tcp_new(const struct tcp_config *config, const struct tcp_ops 
 
 	if (!stack)
 		return NULL;
-	REQUIRE(config->mtu >= 576 && config->rcv_wnd_bytes > 0 && config->rcv_wnd_bytes <= 1u << 30);
+	REQUIRE(config->mtu >= 576 && config->rcv_wnd_bytes > 0 &&
+		config->rcv_wnd_bytes <= 1u << 30);
 	stack->config = *config;
 	stack->ops = *ops;
 	stack->env = env;
@@ -77,7 +82,8 @@ struct tcp_stack *tcp_new(const struct tcp_config *config, const struct tcp_ops 
 	stack->rcv_scale = window_scale(config->rcv_wnd_bytes);
 	memcpy(&stack->isn_key, config->secret, sizeof(stack->isn_key));
 	// The table's multipliers must not follow from the seed alone: it may be a known one.
-	stack->rng = rng_seeded(config->rng_seed ^ hash_siphash13(&stack->isn_key, SLICE_LITERAL("rng")));
+	stack->rng = rng_seeded(config->rng_seed ^
+				hash_siphash13(&stack->isn_key, SLICE_LITERAL("rng")));
 	stack->reply_budget = TCP_REPLY_BUDGET;
 	tcp_list_init(&stack->delacks);
 	tcp_list_init(&stack->blocked);

@@ -29,12 +29,12 @@ struct tcp_conn;
 /* A segment to send. All pointers are valid during the call only. */
 struct tcp_segment {
 	const struct flow *flow;
-	uint32_t peer;                // as given with the packet that opened the connection
-	uint8_t ecn;                  // for the IP header
-	struct slice header;          // with checksum 0
+	uint32_t peer;       // as given with the packet that opened the connection
+	uint8_t ecn;         // for the IP header
+	struct slice header; // with checksum 0
 	struct slice payload[TCP_SEGMENT_SLICES_MAX];
 	uint32_t payload_count;
-	uint32_t payload_len;         // sum, bytes
+	uint32_t payload_len; // sum, bytes
 };
 
 /* Why a connection ended, as its owner is told. */
@@ -47,12 +47,14 @@ enum tcp_close_reason {
 	TCP_CLOSED_OVERLOAD, // a budget was exceeded (pinned or buffered bytes)
 };
 
-/* Everything the library cannot do itself. `env` is from tcp_new(). No callback may call back into tcp_input(),
- * tcp_tick() or tcp_burst_end(); the other calls are allowed. */
+/*
+ * Everything the library cannot do itself. `env` is from tcp_new(). No callback may call back into
+ * tcp_input(), tcp_tick() or tcp_burst_end(); the other calls are allowed.
+ */
 struct tcp_ops {
 	// Sends, or returns false when there is no room now: the stack tries again later.
 	bool (*emit)(void *env, const struct tcp_segment *segment);
-	// A handshake is complete. False refuses it with RST.
+	// A handshake is complete. False refuses it with RST; on_close does not follow then.
 	bool (*on_open)(void *env, struct tcp_conn *conn);
 	// In-order bytes, once each. The bytes stay valid until tcp_burst_end() returns.
 	void (*on_data)(void *env, struct tcp_conn *conn, struct slice data);
@@ -66,22 +68,22 @@ struct tcp_ops {
 
 struct tcp_config {
 	uint32_t conns_max;
-	uint32_t syn_max;            // half-open entries
-	uint32_t time_wait_max;      // compact TIME_WAIT entries; the oldest make room
-	uint16_t mtu;                // bytes of IP packet; the MSS follows
-	uint32_t rcv_wnd_bytes;      // receive window of a connection, constant
-	uint32_t snd_high_bytes;     // copied bytes queued, above which tcp_out_full() is true
+	uint32_t syn_max;        // half-open entries
+	uint32_t time_wait_max;  // compact TIME_WAIT entries; the oldest make room
+	uint16_t mtu;            // bytes of IP packet; the MSS follows
+	uint32_t rcv_wnd_bytes;  // receive window of a connection, constant
+	uint32_t snd_high_bytes; // copied bytes queued, above which tcp_out_full() is true
 	// copied bytes queued, at which the sink refuses and the connection fails
 	uint32_t snd_max_bytes;
-	uint32_t snd_pool_bytes;     // for the copied bytes of all connections
-	uint32_t ooo_pool_bytes;     // for out-of-order bytes of all connections
-	uint32_t ooo_conn_bytes;     // for those of one
-	uint64_t keepalive_idle_ns;  // 0: off
-	uint64_t stalled_reader_ns;  // no progress of a full send queue for so long: cut; 0: never
+	uint32_t snd_pool_bytes;    // for the copied bytes of all connections
+	uint32_t ooo_pool_bytes;    // for out-of-order bytes of all connections
+	uint32_t ooo_conn_bytes;    // for those of one
+	uint64_t keepalive_idle_ns; // 0: off
+	uint64_t stalled_reader_ns; // no progress of a full send queue for so long: cut; 0: never
 	uint64_t time_wait_ns;
 	bool timestamps, sack, window_scale;
-	uint8_t secret[16];          // for initial sequence numbers (RFC 6528) and table hashes
-	uint64_t rng_seed;           // jitter, port choice
+	uint8_t secret[16]; // for initial sequence numbers (RFC 6528) and table hashes
+	uint64_t rng_seed;  // jitter, port choice
 };
 
 /*
@@ -115,11 +117,11 @@ bool tcp_listen(struct tcp_stack *stack, uint16_t local_port);
 /* One received segment; the checksum has been verified, nothing else. */
 struct tcp_packet {
 	struct flow flow;
-	uint32_t hash;      // of the flow, any good 32 bits that are equal for equal flows
+	uint32_t hash; // of the flow, any good 32 bits that are equal for equal flows
 	uint32_t peer;
 	uint8_t ecn;
 	const uint8_t *segment; // TCP header onward
-	uint32_t len;       // bytes
+	uint32_t len;           // bytes
 };
 
 /* Pass 1 and 1b over a burst: touch the bucket, then the connection it leads to. */

@@ -14,6 +14,9 @@ void tcp__ack_advance(struct tcp_conn *conn, tcp_seq ack, uint32_t tsecr)
 
 	HOT_ASSERT(tcp_seq_gt(ack, conn->snd_una) && tcp_seq_le(ack, conn->snd_max));
 	tcp_sendq_sync(&conn->sendq, &conn->out);
+	// The owner may have been told so in this burst; then it counts on on_drained.
+	if (tcp_out_full(conn))
+		tcp__set(conn, TCP_F_FULL);
 	tcp__rtt_acked(conn, ack, tsecr);
 	if (unlikely(tcp__has(conn, TCP_F_RTO_UNDO)) && tcp__cc_undo_timeout(conn, tsecr)) {
 		conn->snd_nxt = conn->snd_max;
@@ -41,14 +44,16 @@ void tcp__ack_advance(struct tcp_conn *conn, tcp_seq ack, uint32_t tsecr)
 }
 
 /*
- * RFC 9293 3.10.7.4: from the newest segment only. Returns whether the window is another one now.
+ * RFC 9293 3.10.7.4: from the newest segment only. One that acknowledges more is always newer,
+ * although its own number is low when the peer has gone back to send again. Returns whether the
+ * window changed.
  */
-static bool update_window(struct tcp_conn *conn, const struct tcp_seg *seg)
+static bool update_window(struct tcp_conn *conn, const struct tcp_seg *seg, bool advances)
 {
 	uint32_t wnd = seg->wnd << conn->snd_scale;
 	bool changed = wnd != conn->snd_wnd;
 
-	if (!tcp_seq_lt(conn->snd_wl1, seg->seq) &&
+	if (!advances && !tcp_seq_lt(conn->snd_wl1, seg->seq) &&
 	    !(conn->snd_wl1 == seg->seq && tcp_seq_le(conn->snd_wl2, seg->ack)))
 		return false;
 	conn->snd_wl1 = seg->seq;
@@ -70,7 +75,8 @@ static bool update_window(struct tcp_conn *conn, const struct tcp_seg *seg)
 }
 
 /* RFC 5681 2: a duplicate says nothing new and carries nothing. */
-static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg, bool window_changed)
+static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg,
+			 bool window_changed)
 {
 	return seg->ack == conn->snd_una && tcp__seg_len(seg) == 0 && !window_changed &&
 	       conn->snd_max != conn->snd_una && seg->wnd << conn->snd_scale == conn->snd_wnd;
@@ -94,7 +100,7 @@ bool tcp__input_ack(struct tcp_conn *conn, const struct tcp_seg *seg)
 		tcp__ack_advance(conn, seg->ack,
 				 tcp__has(conn, TCP_F_TIMESTAMPS) ? seg->options.tsecr : 0);
 	// 5c. The send window, also from segments that acknowledge nothing.
-	window_changed = tcp_seq_ge(seg->ack, conn->snd_una) && update_window(conn, seg);
+	window_changed = tcp_seq_ge(seg->ack, conn->snd_una) && update_window(conn, seg, advances);
 	// 5d. Loss detection.
 	if (!advances && is_duplicate(conn, seg, window_changed)) {
 		tcp__count(stack, TCP_COUNT_DUP_ACKS);

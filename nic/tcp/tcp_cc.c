@@ -8,10 +8,10 @@
  * below cwnd. All sizes in bytes.
  */
 
-#define INITIAL_SEGMENTS   10 // RFC 6928
-#define INITIAL_BYTES_MAX  14600u
-#define DUP_ACK_THRESHOLD  3
-#define CWND_MAX           (64u << 20)
+#define INITIAL_SEGMENTS  10 // RFC 6928
+#define INITIAL_BYTES_MAX 14600u
+#define DUP_ACK_THRESHOLD 3
+#define CWND_MAX          (64u << 20)
 
 static uint32_t initial_window(const struct tcp_conn *conn)
 {

@@ -7,9 +7,9 @@
  * the end of the burst, so that nobody up the call chain is left with a dangling pointer.
  */
 
-#define MSS_DEFAULT_V4 536  // RFC 9293 3.7.1
+#define MSS_DEFAULT_V4 536 // RFC 9293 3.7.1
 #define MSS_DEFAULT_V6 1220
-#define MSS_MIN        88   // a smaller one only serves to make us send headers
+#define MSS_MIN        88 // a smaller one only serves to make us send headers
 #define IP4_HEADERS    40
 #define IP6_HEADERS    60
 
@@ -166,7 +166,7 @@ bool tcp__conn_established(struct tcp_conn *conn)
 	conn->progress_ns = stack->now_ns;
 	conn->last_tx_ns = stack->now_ns;
 	conn->snd_nxt = conn->snd_max = conn->snd_una;
-	conn->flags &= (uint16_t)~(TCP_F_RTT_TIMING | TCP_F_RESENT);
+	conn->flags &= (uint16_t) ~(TCP_F_RTT_TIMING | TCP_F_RESENT);
 	tcp__cc_init(conn, conn->syn_retries > 0);
 	tcp__conn_predict(conn);
 	tcp__timer_want(conn, tcp__conn_deadline(conn));
@@ -303,7 +303,8 @@ void tcp_close(struct tcp_conn *conn)
 	if (!conn->sendq.head)
 		conn->progress_ns = stack->now_ns;
 	tcp__set(conn, TCP_F_FIN_QUEUED);
-	conn->state = conn->state == TCP_STATE_CLOSE_WAIT ? TCP_STATE_LAST_ACK : TCP_STATE_FIN_WAIT_1;
+	conn->state =
+		conn->state == TCP_STATE_CLOSE_WAIT ? TCP_STATE_LAST_ACK : TCP_STATE_FIN_WAIT_1;
 	conn->predict = TCP_PREDICT_NONE;
 	conn->held_bytes = 0;
 	conn->state_deadline_ns = stack->now_ns + TCP_LINGER_NS;
@@ -334,7 +335,8 @@ const struct flow *tcp_flow(const struct tcp_conn *conn)
 
 uint32_t tcp_queued_bytes(const struct tcp_conn *conn)
 {
-	uint32_t queued = conn->sendq.end - conn->snd_una + (uint32_t)(conn->out.pos - conn->sendq.mark);
+	uint32_t queued =
+		conn->sendq.end - conn->snd_una + (uint32_t)(conn->out.pos - conn->sendq.mark);
 
 	// snd_una stands before our SYN at first, and behind our FIN at last.
 	if (conn->state <= TCP_STATE_SYN_RECEIVED)

@@ -36,7 +36,7 @@ enum tcp_state {
 };
 
 enum tcp_conn_flag {
-	TCP_F_TOUCHED = 1 << 0,      // in the list of this burst
+	TCP_F_TOUCHED = 1 << 0, // in the list of this burst
 	// an ACK is due at the end of the burst, whatever the policy says
 	TCP_F_ACK_NOW = 1 << 1,
 	TCP_F_TIMESTAMPS = 1 << 2,   // negotiated
@@ -52,7 +52,7 @@ enum tcp_conn_flag {
 	TCP_F_RTO_UNDO = 1 << 12,    // the undo_* fields describe the last time-out
 	// the sink refused: bytes are missing, so the connection cannot go on
 	TCP_F_OVERLOAD = 1 << 13,
-	TCP_F_SCALED = 1 << 14,      // window scaling negotiated
+	TCP_F_SCALED = 1 << 14, // window scaling negotiated
 };
 
 #define TCP_PREDICT_NONE UINT32_MAX // no header word equals it
@@ -86,8 +86,8 @@ struct tcp_conn {
 	struct flow flow;
 	uint32_t hash;
 	uint32_t peer;
-	uint16_t mss;          // of segments we send, with options
-	uint16_t segment_max;  // payload bytes of a segment we send
+	uint16_t mss;         // of segments we send, with options
+	uint16_t segment_max; // payload bytes of a segment we send
 	struct tcp_stack *stack;
 	struct tcp_conn *touched_next;
 
@@ -113,7 +113,7 @@ struct tcp_conn {
 	uint32_t cwnd_credit; // bytes acknowledged toward the next growth
 	uint8_t dup_acks;
 	uint8_t backoff;
-	uint8_t keepalives;     // sent without an answer
+	uint8_t keepalives; // sent without an answer
 	uint8_t syn_retries;
 
 	// Line 5: timers and rare things.
@@ -124,7 +124,7 @@ struct tcp_conn {
 	uint64_t blocked_until_ns;
 	uint64_t state_deadline_ns; // FIN-WAIT-2, and how long a closed connection may linger
 	uint64_t keepalive_sent_ns;
-	uint64_t challenge_ns;      // when the next challenge ACK may be sent
+	uint64_t challenge_ns; // when the next challenge ACK may be sent
 	struct tcp_ooo ooo;
 	tcp_seq iss;
 	tcp_seq fin_seq; // sequence number of the peer's FIN
@@ -135,10 +135,13 @@ struct tcp_conn {
 	uint64_t undo_sent_ns; // when what it retransmitted had been sent
 } CACHE_ALIGNED;
 
-_Static_assert(offsetof(struct tcp_conn, flow) == 1 * CACHE_LINE_BYTES, "line 0 is the receive side");
+_Static_assert(offsetof(struct tcp_conn, flow) == 1 * CACHE_LINE_BYTES,
+	       "line 0 is the receive side");
 _Static_assert(offsetof(struct tcp_conn, sendq) == 2 * CACHE_LINE_BYTES, "line 1 is the identity");
-_Static_assert(offsetof(struct tcp_conn, cwnd) + 8 == 3 * CACHE_LINE_BYTES, "line 2 is the send queue");
-_Static_assert(offsetof(struct tcp_conn, rtt_start_ns) <= 4 * CACHE_LINE_BYTES, "line 3 is the sink");
+_Static_assert(offsetof(struct tcp_conn, cwnd) + 8 == 3 * CACHE_LINE_BYTES,
+	       "line 2 is the send queue");
+_Static_assert(offsetof(struct tcp_conn, rtt_start_ns) <= 4 * CACHE_LINE_BYTES,
+	       "line 3 is the sink");
 
 static inline bool tcp__has(const struct tcp_conn *conn, enum tcp_conn_flag flag)
 {

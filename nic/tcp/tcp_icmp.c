@@ -7,13 +7,13 @@
  * has matched the flow.
  */
 
-#define ICMP_HEADER       8
-#define ICMP_UNREACHABLE  3
-#define ICMP_NEEDS_FRAG   4
-#define ICMP6_TOO_BIG     2
-#define IP6_HEADER        40
-#define PATH_MTU_MIN_V4   552 // what Linux takes as its lowest too; less only helps an attacker
-#define PATH_MTU_MIN_V6   1280
+#define ICMP_HEADER      8
+#define ICMP_UNREACHABLE 3
+#define ICMP_NEEDS_FRAG  4
+#define ICMP6_TOO_BIG    2
+#define IP6_HEADER       40
+#define PATH_MTU_MIN_V4  552 // what Linux takes as its lowest too; less only helps an attacker
+#define PATH_MTU_MIN_V6  1280
 
 struct quote {
 	uint32_t mtu;

@@ -152,7 +152,8 @@ void tcp_ooo_clear(struct tcp_ooo_pool *pool, struct tcp_ooo *ooo)
 }
 
 /* The run of adjacent nodes that begins at `node`; *next is the node after it. */
-static struct tcp_sack_block run_of(const struct tcp_ooo_node *node, const struct tcp_ooo_node **next)
+static struct tcp_sack_block run_of(const struct tcp_ooo_node *node,
+				    const struct tcp_ooo_node **next)
 {
 	struct tcp_sack_block block = {node->seq, node->seq + node->len};
 

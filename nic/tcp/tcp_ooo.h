@@ -19,8 +19,8 @@ struct tcp_ooo_node {
 
 struct tcp_ooo_pool {
 	struct tcp_slab nodes;
-	uint32_t node_bytes; // payload a node has room for
-	uint32_t conn_max;   // nodes a connection may hold
+	uint32_t node_bytes;         // payload a node has room for
+	uint32_t conn_max;           // nodes a connection may hold
 	struct tcp_ooo_node *handed; // given to their owner, free at the end of the burst
 };
 

@@ -230,17 +230,20 @@ static void output_syn(struct tcp_conn *conn)
 		.flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN,
 		// RFC 7323 2.2: the window of a SYN is never scaled.
 		.wnd = (uint16_t)min_u32(stack->rcv_wnd, UINT16_MAX),
-		.options = {
-			.has_mss = true,
-			.mss = tcp__our_mss(stack, &conn->flow),
-			.has_wscale = answer ? tcp__has(conn, TCP_F_SCALED) : stack->config.window_scale,
-			.wscale = stack->rcv_scale,
-			.sack_permitted = answer ? tcp__has(conn, TCP_F_SACK) : stack->config.sack,
-			.has_timestamp =
-				answer ? tcp__has(conn, TCP_F_TIMESTAMPS) : stack->config.timestamps,
-			.tsval = stack->now_ms + conn->ts_offset,
-			.tsecr = conn->ts_recent,
-		},
+		.options =
+			{
+				.has_mss = true,
+				.mss = tcp__our_mss(stack, &conn->flow),
+				.has_wscale = answer ? tcp__has(conn, TCP_F_SCALED)
+						     : stack->config.window_scale,
+				.wscale = stack->rcv_scale,
+				.sack_permitted =
+					answer ? tcp__has(conn, TCP_F_SACK) : stack->config.sack,
+				.has_timestamp = answer ? tcp__has(conn, TCP_F_TIMESTAMPS)
+							: stack->config.timestamps,
+				.tsval = stack->now_ms + conn->ts_offset,
+				.tsecr = conn->ts_recent,
+			},
 	};
 
 	if (conn->snd_nxt != conn->iss)

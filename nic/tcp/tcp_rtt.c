@@ -6,13 +6,13 @@
  * tcp_timer.c and tcp_output.c ask for the time-out. The clock is that of the burst.
  */
 
-#define RTO_INITIAL_US   1000000u // RFC 6298 2.1
+#define RTO_INITIAL_US 1000000u // RFC 6298 2.1
 // a Linux client with nothing to say delays its ACK by 40 ms and more
 #define RTO_FLOOR_US     50000u
 #define RTO_FLOOR_US_MAX 250000u
 #define RTO_MAX_US       60000000u
 #define RTT_MAX_NS       (60 * TCP_SECOND_NS)
-#define CLOCK_US         1000u    // G of RFC 6298: the timer wheel's tick
+#define CLOCK_US         1000u // G of RFC 6298: the timer wheel's tick
 #define BACKOFF_MAX      12
 
 void tcp__rtt_init(struct tcp_conn *conn)
@@ -36,7 +36,8 @@ void tcp__rtt_sample(struct tcp_conn *conn, uint64_t rtt_ns)
 		conn->rttvar_us = rtt_us / 2;
 	} else {
 		// (2.3) alpha = 1/8, beta = 1/4, the variance before the mean.
-		uint32_t error = rtt_us > conn->srtt_us ? rtt_us - conn->srtt_us : conn->srtt_us - rtt_us;
+		uint32_t error =
+			rtt_us > conn->srtt_us ? rtt_us - conn->srtt_us : conn->srtt_us - rtt_us;
 
 		conn->rttvar_us = conn->rttvar_us - conn->rttvar_us / 4 + error / 4;
 		conn->srtt_us = conn->srtt_us - conn->srtt_us / 8 + rtt_us / 8;

@@ -54,7 +54,8 @@ bool tcp__reply_allowed(struct tcp_stack *stack)
 	uint64_t elapsed_ns = stack->now_ns - stack->reply_refill_ns;
 
 	if (elapsed_ns >= step_ns * TCP_REPLY_BUDGET) {
-		stack->reply_budget = TCP_REPLY_BUDGET / 2 + rng_below(&stack->rng, TCP_REPLY_BUDGET / 2);
+		stack->reply_budget =
+			TCP_REPLY_BUDGET / 2 + rng_below(&stack->rng, TCP_REPLY_BUDGET / 2);
 		stack->reply_refill_ns = stack->now_ns;
 	} else {
 		uint32_t steps = (uint32_t)(elapsed_ns / step_ns);

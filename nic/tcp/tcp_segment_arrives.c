@@ -63,8 +63,7 @@ static void input_old(struct tcp_conn *conn, const struct tcp_seg *seg)
 	if (recent && (seg->flags & (TCP_ACK | TCP_RST | TCP_SYN)) == TCP_ACK &&
 	    tcp_seq_gt(seg->ack, conn->snd_una) && tcp_seq_le(seg->ack, conn->snd_max)) {
 		conn->last_rx_ns = conn->stack->now_ns;
-		tcp__ack_advance(conn, seg->ack,
-				 tcp__has(conn, TCP_F_TIMESTAMPS) ? seg->options.tsecr : 0);
+		(void)tcp__input_ack(conn, seg);
 	}
 	answer_unacceptable(conn, seg);
 }

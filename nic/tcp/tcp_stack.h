@@ -13,26 +13,27 @@
 /*
  * The stack and the calls between its files; nothing outside nic/tcp (and its tests) includes this.
  *
- *   tcp_input.c -> tcp_established.c (prediction) -> tcp_segment_arrives.c -> tcp_ack.c, tcp_receive.c
+ *   tcp_input.c -> tcp_established.c (prediction)
+ *               -> tcp_segment_arrives.c -> tcp_ack.c, tcp_receive.c
  *   tcp_burst.c -> tcp_output.c -> tcp_segment.c -> emit
  *   tcp_timer.c -> tcp_output.c
  */
-#define TCP_SECOND_NS  1000000000ull
-#define TCP_MS_NS      1000000ull
-#define TCP_NEVER_NS   UINT64_MAX
+#define TCP_SECOND_NS 1000000000ull
+#define TCP_MS_NS     1000000ull
+#define TCP_NEVER_NS  UINT64_MAX
 
-#define TCP_DELACK_NS     (1 * TCP_MS_NS)
-#define TCP_BLOCKED_NS    (2 * TCP_MS_NS)   // pause after emit() had no room
-#define TCP_GIVE_UP_NS    (100 * TCP_SECOND_NS) // R2 of RFC 9293 3.8.3
-#define TCP_LINGER_NS     (30 * TCP_SECOND_NS)  // FIN-WAIT-2, and no progress after tcp_close()
-#define TCP_PROBE_NS_MIN  (200 * TCP_MS_NS)
-#define TCP_PROBE_NS_MAX  (60 * TCP_SECOND_NS)
-#define TCP_CHALLENGE_NS  (500 * TCP_MS_NS) // between challenge ACKs of a connection
-#define TCP_SYN_RETRIES_MAX    6
-#define TCP_KEEPALIVES_MAX     8
-#define TCP_QUEUED_BYTES_MAX   (1u << 30) // sequence comparisons need less than 2^31
-#define TCP_EXTENTS_HIGH       1024
-#define TCP_REFERENCED_HIGH    (4u << 20)
+#define TCP_DELACK_NS        (1 * TCP_MS_NS)
+#define TCP_BLOCKED_NS       (2 * TCP_MS_NS)       // pause after emit() had no room
+#define TCP_GIVE_UP_NS       (100 * TCP_SECOND_NS) // R2 of RFC 9293 3.8.3
+#define TCP_LINGER_NS        (30 * TCP_SECOND_NS)  // FIN-WAIT-2, and no progress after tcp_close()
+#define TCP_PROBE_NS_MIN     (200 * TCP_MS_NS)
+#define TCP_PROBE_NS_MAX     (60 * TCP_SECOND_NS)
+#define TCP_CHALLENGE_NS     (500 * TCP_MS_NS) // between challenge ACKs of a connection
+#define TCP_SYN_RETRIES_MAX  6
+#define TCP_KEEPALIVES_MAX   8
+#define TCP_QUEUED_BYTES_MAX (1u << 30) // sequence comparisons need less than 2^31
+#define TCP_EXTENTS_HIGH     1024
+#define TCP_REFERENCED_HIGH  (4u << 20)
 
 /* Replies that an attacker could ask for without end: RSTs and challenge ACKs (RFC 5961 7). */
 #define TCP_REPLY_BUDGET     256 // burst
@@ -76,8 +77,8 @@ struct tcp_seg {
 	const struct tcp_packet *packet;
 	tcp_seq seq;
 	tcp_seq ack;
-	uint32_t wnd;   // as in the header, unscaled
-	uint8_t flags;  // TCP_FIN...
+	uint32_t wnd;  // as in the header, unscaled
+	uint8_t flags; // TCP_FIN...
 	struct slice payload;
 	struct tcp_options options;
 };
@@ -101,6 +102,9 @@ static inline void tcp__drop(struct tcp_stack *stack, enum drop_reason reason)
 static inline void tcp__set_now(struct tcp_stack *stack, uint64_t now_ns)
 {
 	if (now_ns > stack->now_ns) {
+		// The wheel learns the time with the first call, or it would have to turn up to it.
+		if (unlikely(stack->now_ns == 0))
+			stack->wheel.tick = now_ns / TCP_WHEEL_TICK_NS;
 		stack->now_ns = now_ns;
 		stack->now_ms = (uint32_t)(now_ns / TCP_MS_NS);
 	}

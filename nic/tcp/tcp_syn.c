@@ -44,16 +44,17 @@ static void send_syn_ack(struct tcp_stack *stack, struct tcp_syn *syn)
 		.flags = TCP_SYN | TCP_ACK,
 		// RFC 7323 2.2: the window of a SYN is never scaled.
 		.wnd = (uint16_t)(stack->rcv_wnd < UINT16_MAX ? stack->rcv_wnd : UINT16_MAX),
-		.options = {
-			.has_mss = true,
-			.mss = tcp__our_mss(stack, &syn->flow),
-			.has_wscale = syn->scaled,
-			.wscale = stack->rcv_scale,
-			.sack_permitted = syn->sack,
-			.has_timestamp = syn->timestamps,
-			.tsval = stack->now_ms + syn->ts_offset,
-			.tsecr = syn->ts_recent,
-		},
+		.options =
+			{
+				.has_mss = true,
+				.mss = tcp__our_mss(stack, &syn->flow),
+				.has_wscale = syn->scaled,
+				.wscale = stack->rcv_scale,
+				.sack_permitted = syn->sack,
+				.has_timestamp = syn->timestamps,
+				.tsval = stack->now_ms + syn->ts_offset,
+				.tsecr = syn->ts_recent,
+			},
 	};
 
 	(void)tcp__emit_header(stack, (struct tcp_endpoint){&syn->flow, syn->peer}, &header);
@@ -67,17 +68,20 @@ static void challenge(struct tcp_stack *stack, const struct tcp_syn *syn)
 		.ack = syn->irs + 1,
 		.flags = TCP_ACK,
 		.wnd = (uint16_t)(stack->rcv_wnd < UINT16_MAX ? stack->rcv_wnd : UINT16_MAX),
-		.options = {
-			.has_timestamp = syn->timestamps,
-			.tsval = stack->now_ms + syn->ts_offset,
-			.tsecr = syn->ts_recent,
-		},
+		.options =
+			{
+				.has_timestamp = syn->timestamps,
+				.tsval = stack->now_ms + syn->ts_offset,
+				.tsecr = syn->ts_recent,
+			},
 	};
 
 	if (!tcp__reply_allowed(stack))
 		return;
 	if (syn->scaled)
-		header.wnd = (uint16_t)(header.wnd >> stack->rcv_scale);
+		// Rounded up: less than the SYN-ACK offered would take something back.
+		header.wnd =
+			(uint16_t)((header.wnd + (1u << stack->rcv_scale) - 1) >> stack->rcv_scale);
 	tcp__count(stack, TCP_COUNT_CHALLENGE_ACK);
 	(void)tcp__emit_header(stack, (struct tcp_endpoint){&syn->flow, syn->peer}, &header);
 }
@@ -136,8 +140,8 @@ static bool completes(struct tcp_stack *stack, struct tcp_syn *syn, const struct
 	uint32_t wnd = stack->rcv_wnd < UINT16_MAX ? stack->rcv_wnd : UINT16_MAX;
 
 	// RFC 7323 5.3 R1.
-	if (syn->timestamps && (!seg->options.has_timestamp ||
-				tcp_seq_lt(seg->options.tsval, syn->ts_recent))) {
+	if (syn->timestamps &&
+	    (!seg->options.has_timestamp || tcp_seq_lt(seg->options.tsval, syn->ts_recent))) {
 		tcp__drop(stack, DROP_TCP_PAWS);
 		challenge(stack, syn);
 		return false;

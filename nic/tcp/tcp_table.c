@@ -57,7 +57,8 @@ static struct tcp_slot *displace(struct tcp_table *table, struct tcp_bucket *buc
 
 		for (int choice = 0; choice < 2; choice++) {
 			uint32_t home = tcp_table_home(table, victim->tag, choice);
-			struct tcp_slot *free_slot = bucket_find(&table->buckets[home], TCP_REF_NONE);
+			struct tcp_slot *free_slot =
+				bucket_find(&table->buckets[home], TCP_REF_NONE);
 
 			if (free_slot) {
 				*free_slot = *victim;

@@ -39,7 +39,7 @@ struct tcp_table {
 	struct tcp_bucket *buckets;
 	// odd multipliers: the low bits of an RSS hash choose the worker, so all of ours share some
 	uint64_t secret[2];
-	uint32_t bits;       // log2 of the number of buckets
+	uint32_t bits; // log2 of the number of buckets
 	uint32_t stash_used;
 	struct tcp_slot stash[TCP_STASH_SLOTS];
 	struct tcp_slab memory;

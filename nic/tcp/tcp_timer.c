@@ -60,7 +60,8 @@ void tcp__rtx_arm(struct tcp_conn *conn)
 {
 	uint64_t after_ns = tcp__rto_ns(conn);
 
-	if (conn->snd_wnd == 0 && conn->state > TCP_STATE_SYN_RECEIVED && after_ns < TCP_PROBE_NS_MIN)
+	if (conn->snd_wnd == 0 && conn->state > TCP_STATE_SYN_RECEIVED &&
+	    after_ns < TCP_PROBE_NS_MIN)
 		after_ns = TCP_PROBE_NS_MIN;
 	if (after_ns > TCP_PROBE_NS_MAX)
 		after_ns = TCP_PROBE_NS_MAX;
@@ -245,16 +246,22 @@ uint64_t tcp_next_deadline_ns(const struct tcp_stack *stack)
 	if (stack->touched_head)
 		return stack->now_ns;
 	if (!tcp_list_empty(&stack->delacks))
-		next = earlier(next, CONTAINER_OF(stack->delacks.next, struct tcp_conn, delack)->delack_at_ns);
+		next = earlier(
+			next,
+			CONTAINER_OF(stack->delacks.next, struct tcp_conn, delack)->delack_at_ns);
 	if (!tcp_list_empty(&stack->blocked))
-		next = earlier(next, CONTAINER_OF(stack->blocked.next, struct tcp_conn, blocked)->blocked_until_ns);
+		next = earlier(next, CONTAINER_OF(stack->blocked.next, struct tcp_conn, blocked)
+					     ->blocked_until_ns);
 	for (uint32_t i = 0; i < TCP_SYN_LEVELS; i++) {
 		const struct tcp_link *level = &stack->syns.levels[i];
 
 		if (!tcp_list_empty(level))
-			next = earlier(next, CONTAINER_OF(level->next, struct tcp_syn, link)->deadline_ns);
+			next = earlier(
+				next, CONTAINER_OF(level->next, struct tcp_syn, link)->deadline_ns);
 	}
 	if (!tcp_list_empty(&stack->time_waits.fifo))
-		next = earlier(next, CONTAINER_OF(stack->time_waits.fifo.next, struct tcp_time_wait, link)->deadline_ns);
+		next = earlier(next,
+			       CONTAINER_OF(stack->time_waits.fifo.next, struct tcp_time_wait, link)
+				       ->deadline_ns);
 	return next;
 }

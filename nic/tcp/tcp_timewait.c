@@ -30,6 +30,8 @@ static void restart(struct tcp_stack *stack, struct tcp_time_wait *tw)
 bool tcp__time_wait_enter(const struct tcp_conn *conn, uint32_t ref)
 {
 	struct tcp_stack *stack = conn->stack;
+	// Rounded up, as in every segment before: the right edge must not seem to move left.
+	uint32_t wnd = conn->rcv_adv - conn->rcv_nxt + (1u << conn->rcv_scale) - 1;
 	struct tcp_time_wait *tw;
 
 	if (stack->config.time_wait_max == 0)
@@ -46,7 +48,7 @@ bool tcp__time_wait_enter(const struct tcp_conn *conn, uint32_t ref)
 		.rcv_nxt = conn->rcv_nxt,
 		.ts_recent = conn->ts_recent,
 		.ts_offset = conn->ts_offset,
-		.wnd = (uint16_t)((conn->rcv_adv - conn->rcv_nxt) >> conn->rcv_scale),
+		.wnd = (uint16_t)(wnd >> conn->rcv_scale),
 		.timestamps = tcp__has(conn, TCP_F_TIMESTAMPS),
 	};
 	tcp_table_replace(&stack->table, conn->hash, ref, entry_ref(stack, tw));
@@ -61,11 +63,12 @@ static void send_ack(struct tcp_stack *stack, const struct tcp_time_wait *tw)
 		.ack = tw->rcv_nxt,
 		.flags = TCP_ACK,
 		.wnd = tw->wnd,
-		.options = {
-			.has_timestamp = tw->timestamps,
-			.tsval = stack->now_ms + tw->ts_offset,
-			.tsecr = tw->ts_recent,
-		},
+		.options =
+			{
+				.has_timestamp = tw->timestamps,
+				.tsval = stack->now_ms + tw->ts_offset,
+				.tsecr = tw->ts_recent,
+			},
 	};
 
 	if (tcp__reply_allowed(stack))

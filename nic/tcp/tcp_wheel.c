@@ -152,5 +152,6 @@ uint64_t tcp_wheel_next_ns(const struct tcp_wheel *wheel)
 		return UINT64_MAX;
 	// The end of the turn counts as an expiry: the far level may bring something earlier than
 	// the near one has.
-	return (turn_start + first_used(wheel->near_used, from, TCP_WHEEL_NEAR_SLOTS)) * TCP_WHEEL_TICK_NS;
+	return (turn_start + first_used(wheel->near_used, from, TCP_WHEEL_NEAR_SLOTS)) *
+	       TCP_WHEEL_TICK_NS;
 }

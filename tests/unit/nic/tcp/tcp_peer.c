@@ -3,11 +3,11 @@
 
 #include "nic/tcp/tcp_stack.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 
 /* The scripted peer of the conversation tests. */
@@ -20,15 +20,32 @@ static uint8_t flags_of(const char *letters)
 
 	for (; *letters; letters++) {
 		switch (*letters) {
-		case 'F': flags |= TCP_FIN; break;
-		case 'S': flags |= TCP_SYN; break;
-		case 'R': flags |= TCP_RST; break;
-		case 'P': flags |= TCP_PSH; break;
-		case 'A': flags |= TCP_ACK; break;
-		case 'U': flags |= TCP_URG; break;
-		case 'E': flags |= TCP_ECE; break;
-		case 'W': flags |= TCP_CWR; break;
-		default: fail_msg("bad flag letter %c", *letters);
+		case 'F':
+			flags |= TCP_FIN;
+			break;
+		case 'S':
+			flags |= TCP_SYN;
+			break;
+		case 'R':
+			flags |= TCP_RST;
+			break;
+		case 'P':
+			flags |= TCP_PSH;
+			break;
+		case 'A':
+			flags |= TCP_ACK;
+			break;
+		case 'U':
+			flags |= TCP_URG;
+			break;
+		case 'E':
+			flags |= TCP_ECE;
+			break;
+		case 'W':
+			flags |= TCP_CWR;
+			break;
+		default:
+			fail_msg("bad flag letter %c", *letters);
 		}
 	}
 	return flags;
@@ -183,7 +200,8 @@ static void input(struct peer *p, uint8_t flags, uint32_t seq, uint32_t ack, str
 	bytes[13] = flags;
 	be16_store(bytes + 14, p->wnd);
 	if (p->timestamps) {
-		struct tcp_options o = {.has_timestamp = true, .tsval = p->tsval, .tsecr = p->tsecr};
+		struct tcp_options o = {
+			.has_timestamp = true, .tsval = p->tsval, .tsecr = p->tsecr};
 
 		len += tcp_options_encode(&o, bytes + len);
 	}
@@ -264,8 +282,8 @@ const struct peer_sent *peer_expect(struct peer *p, const char *flags, uint32_t 
 	p->sent_head = (p->sent_head + 1) % PEER_SENT_MAX;
 	p->sent_count--;
 	if ((s->flags & ~TCP_PSH) != (flags_of(flags) & ~TCP_PSH) || s->seq != seq || s->ack != ack)
-		fail_msg("expected %s seq %u ack %u, got flags %02x seq %u ack %u len %u", flags, seq,
-			 ack, s->flags, s->seq, s->ack, s->len);
+		fail_msg("expected %s seq %u ack %u, got flags %02x seq %u ack %u len %u", flags,
+			 seq, ack, s->flags, s->seq, s->ack, s->len);
 	if (data) {
 		assert_int_equal(s->len, strlen(data));
 		assert_memory_equal(s->payload, data, s->len);

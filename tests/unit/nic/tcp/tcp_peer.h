@@ -45,9 +45,9 @@ struct peer {
 	uint32_t received_len;
 	uint32_t opened, fins, drained, closed;
 	enum tcp_close_reason reason;
-	bool refuse;         // on_open returns false
-	bool abort_on_data;  // the owner aborts in on_data
-	const char *reply;   // the owner's answer to any data
+	bool refuse;        // on_open returns false
+	bool abort_on_data; // the owner aborts in on_data
+	const char *reply;  // the owner's answer to any data
 };
 
 struct tcp_config peer_config(void);
