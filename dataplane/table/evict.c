@@ -1,12 +1,279 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/table/table_internal.h"
 
-/* Room under maxmemory: whether a write may take place. Writer threads. */
+#include "base/contract.h"
+
+#include <string.h>
+
+/*
+ * Room under maxmemory and in the region: whether a write may take place, and what has to go for it. Called before a command that may
+ * use memory builds its item. No lists and nothing shared: each thread samples three buckets, about a dozen items, keeps the best
+ * candidates it has seen in a small pool, and evicts the one idle longest. Writer threads.
+ *
+ * Retired memory counts as used for the allocator but as free for the target: it comes back after a grace period,
+ * and a reader that is late must not make us evict the whole table. If it is so late that
+ * retired memory piles up beyond LIMBO_BYTES_MAX, writes are refused.
+ */
+
+#define SAMPLE_BUCKETS       3
+#define SAMPLE_ROUNDS_MAX    16
+#define EVICTIONS_MIN        32   // per call, and more for large values
+#define EVICTIONS_MAX        512
+#define BYTES_PER_EVICTION   128  // a small item, to reckon how many a large value needs
+#define LIMBO_BYTES_MAX      (128ULL << 20)
+#define SLACK_BYTES_MAX      (1ULL << 20) // what one thread may use between two sums
+#define FREE_AHEAD_SHIFT     8    // housekeeping keeps 1/256 of the limit free
+#define OVERSHOOT_SHIFT      5    // 1/32: how far over the limit an evicting call may leave us
+#define FLUSH_BUDGET_NS      20000
+#define COST_EVICT_NS        400
+
+/* The larger of the two excesses, over maxmemory and over the region; negative: so much is free. */
+static int64_t excess_bytes(struct table *table, uint64_t max)
+{
+	int64_t used = (int64_t)(table__memory_sum(table) - table__limbo_sum(table));
+	int64_t excess = max ? used - (int64_t)max : INT64_MIN;
+
+	if (table->region.size_bytes) {
+		int64_t index = (int64_t)counter_read(&table->index_bytes);
+		// An eighth for what size classes and pages that are half empty keep from us.
+		int64_t fits = (int64_t)(table->region.size_bytes - table->region.size_bytes / 8);
+		int64_t over = used - index - fits;
+
+		if (over > excess)
+			excess = over;
+	}
+	return excess;
+}
+
+/* Keeps the pool sorted, longest idle last; the least idle falls out. */
+static void pool_offer(struct table_thread *t, struct evict_candidate candidate)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < t->pool_count; i++)
+		if (t->pool[i].hash == candidate.hash && t->pool[i].version == candidate.version)
+			return;
+	while (at < t->pool_count && t->pool[at].idle_s < candidate.idle_s)
+		at++;
+	if (t->pool_count == EVICT_POOL_SIZE) {
+		if (at == 0)
+			return;
+		at--;
+		memmove(&t->pool[0], &t->pool[1], at * sizeof(t->pool[0]));
+	} else {
+		memmove(&t->pool[at + 1], &t->pool[at], (t->pool_count - at) * sizeof(t->pool[0]));
+		t->pool_count++;
+	}
+	t->pool[at] = candidate;
+}
+
+static void sample_bucket(struct table_thread *t, uint64_t idx, uint64_t flushed)
+{
+	struct table *table = t->table;
+	struct line line = bucket_line(&table->index[idx]);
+
+	do {
+		for (uint32_t i = 0; i < line.count; i++) {
+			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_acquire);
+			const struct item *item = slot_item(word);
+
+			if (!slot_is_item(word) || !table__item_live(t, item, flushed))
+				continue;
+			pool_offer(t, (struct evict_candidate){
+					      .hash = table__hash(table, item_key(item)),
+					      .version = item_version(item),
+					      .idle_s = item_idle_s(item, t->wall_ms),
+				      });
+		}
+	} while (line_next(&line));
+}
+
+static void sample(struct table_thread *t)
+{
+	struct table *table = t->table;
+	uint64_t buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+	uint64_t flushed = atomic_load_explicit(&table->flushed, memory_order_acquire);
+	uint64_t idx[SAMPLE_BUCKETS];
+
+	for (int i = 0; i < SAMPLE_BUCKETS; i++) {
+		idx[i] = geometry_home(rng_next(&t->rng), buckets);
+		prefetch_read(&table->index[idx[i]]);
+	}
+	for (int i = 0; i < SAMPLE_BUCKETS; i++)
+		sample_bucket(t, idx[i], flushed);
+}
+
+/* The candidate's slot in its locked bucket, if it is still that item and has not been used since. */
+static slot_word *find_candidate(struct table_thread *t, struct bucket *b,
+				 const struct evict_candidate *candidate, uint64_t *word)
+{
+	uint64_t tag = slot_tag_of_hash(candidate->hash);
+	struct line line = bucket_line(b);
+
+	do {
+		for (uint32_t i = 0; i < line.count; i++) {
+			*word = atomic_load_explicit(&line.slots[i], memory_order_relaxed);
+			if (*word >> SLOT_TAG_SHIFT == tag &&
+			    item_version(slot_item(*word)) == candidate->version &&
+			    item_idle_s(slot_item(*word), t->wall_ms) >= candidate->idle_s)
+				return &line.slots[i];
+		}
+	} while (line_next(&line));
+	return NULL;
+}
+
+static bool evict(struct table_thread *t, const struct evict_candidate *candidate)
+{
+	uint64_t idx, hdr, word;
+	struct bucket *b = table__lock_home(t, candidate->hash, &idx, &hdr);
+	uint64_t flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire);
+	slot_word *slot = find_candidate(t, b, candidate, &word);
+
+	if (!slot || item_version(slot_item(word)) <= flushed) {
+		table__unlock(b, hdr, hdr_version(hdr));
+		return false;
+	}
+	uint64_t version = table__version_next(t, hdr_version(hdr), flushed);
+
+	atomic_store_explicit(slot, 0, memory_order_release);
+	table__count(t, flushed, -1, word & SLOT_TTL ? -1 : 0);
+	reclaim__retire_item(t, slot_item(word));
+	if (hdr & HDR_CHAIN)
+		table__compact(t, b);
+	table__unlock(b, hdr, version);
+	counter_add(&t->evicted, 1);
+	table__note_change(t);
+	return true;
+}
+
+/* False: nothing was found that could go. */
+static bool evict_one(struct table_thread *t)
+{
+	for (int round = 0; round < SAMPLE_ROUNDS_MAX; round++) {
+		if (!reclaim__prepare(t, 1))
+			return false;
+		sample(t);
+		while (t->pool_count > 0)
+			if (evict(t, &t->pool[--t->pool_count]))
+				return true;
+	}
+	return false;
+}
+
+static uint32_t evictions_allowed(uint64_t bytes)
+{
+	uint64_t count = EVICTIONS_MIN + bytes / BYTES_PER_EVICTION;
+
+	return count < EVICTIONS_MAX ? (uint32_t)count : EVICTIONS_MAX;
+}
+
+static bool evicts(const struct table *table)
+{
+	return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&table->limits.policy,
+				    memory_order_relaxed) == TABLE_ALLKEYS_LRU;
+}
+
+/*
+ * Evicts as far as one call may. Enough is what fits, or twice what is asked for while we are only a little over the limit:
+ * when the index or a limbo chunk has taken a large piece at once, writes work it off
+ * together instead of one of them being refused.
+ */
+static bool evict_for(struct table_thread *t, uint64_t max, uint64_t bytes, int64_t *excess)
+{
+	uint64_t limit = max ? max : t->table->region.size_bytes;
+	int64_t before = *excess;
+
+	for (uint32_t left = evictions_allowed(bytes); left > 0; left--) {
+		if (*excess + (int64_t)bytes <= 0)
+			return true;
+		if (!evict_one(t))
+			return false;
+		*excess = excess_bytes(t->table, max);
+	}
+	return *excess + (int64_t)bytes <= 0 ||
+	       (before - *excess >= 2 * (int64_t)bytes && *excess < (int64_t)(limit >> OVERSHOOT_SHIFT));
+}
+
+static bool make_room(struct table_thread *t, uint64_t max, uint64_t bytes, int64_t *excess)
+{
+	struct table *table = t->table;
+
+	*excess = excess_bytes(table, max);
+	if (*excess + (int64_t)bytes <= 0)
+		return true;
+	// What a flush has left behind goes first, whatever the policy.
+	if (table__flush_pending(table)) {
+		table__flush_slice(t, FLUSH_BUDGET_NS);
+		*excess = excess_bytes(table, max);
+	}
+	if (evicts(table))
+		return evict_for(t, max, bytes, excess);
+	return *excess + (int64_t)bytes <= 0;
+}
+
+/* How much this thread may use before it has to add up again. */
+static uint64_t slack_bytes(struct table *table, int64_t excess)
+{
+	if (excess >= 0)
+		return 0;
+	uint64_t share = (uint64_t)-excess / 8 / atomic_load(&table->thread_count);
+
+	return share < SLACK_BYTES_MAX ? share : SLACK_BYTES_MAX;
+}
+
+static bool reserve_slow(struct table_thread *t, uint64_t max, uint64_t bytes)
+{
+	struct table *table = t->table;
+
+	t->reserve_left_bytes = 0;
+	t->reserve_limit_bytes = max;
+	if (table__limbo_sum(table) > LIMBO_BYTES_MAX + max / 64)
+		return false;
+	if (max == 0 && table->region.size_bytes == 0) {
+		t->reserve_left_bytes = SLACK_BYTES_MAX;
+		return true;
+	}
+	// An allocation has failed although the sums looked well: pages are torn between sizes and arenas.
+	if (t->memory_short && evicts(table))
+		for (uint32_t i = 0; i < EVICTIONS_MIN && evict_one(t); i++)
+			;
+	t->memory_short = false;
+	int64_t excess;
+
+	if (!make_room(t, max, bytes, &excess))
+		return false;
+	t->reserve_left_bytes = slack_bytes(table, excess + (int64_t)bytes);
+	return true;
+}
 
 bool table_reserve(struct table_thread *t, uint64_t bytes)
 {
+	uint64_t max = atomic_load_explicit(&t->table->limits.maxmemory_bytes, memory_order_relaxed);
+
+	REQUIRE(t->may_write);
+	REQUIRE(t->may_write);
+	if (bytes > ITEM_VALUE_MAX + ITEM_KEY_MAX)
+		return false;
+	if (likely(bytes <= t->reserve_left_bytes && max == t->reserve_limit_bytes &&
+		   !t->memory_short)) {
+		t->reserve_left_bytes -= bytes;
+		return true;
+	}
+	return reserve_slow(t, max, bytes);
+}
+
+/* Evicts ahead, so that a write seldom has to. What is left of the budget. */
+int64_t evict__slice(struct table_thread *t, int64_t budget)
+{
 	struct table *table = t->table;
 	uint64_t max = atomic_load_explicit(&table->limits.maxmemory_bytes, memory_order_relaxed);
+	uint64_t limit = max ? max : table->region.size_bytes;
 
-	return max == 0 || table__memory_sum(table) + bytes <= max;
+	if (limit == 0 || !evicts(table))
+		return budget;
+	int64_t spare = (int64_t)(limit >> FREE_AHEAD_SHIFT);
+
+	while (budget > 0 && excess_bytes(table, max) + spare > 0 && evict_one(t))
+		budget -= COST_EVICT_NS;
+	return budget;
 }

@@ -16,6 +16,7 @@
  */
 
 #define HUGE_PAGE_BYTES   (2ULL << 20)
+#define SMALL_STEP_BYTES  (64ULL << 10)
 #define SPINS_BEFORE_YIELD 2000
 
 static uint64_t round_up(uint64_t v, uint64_t unit)
@@ -52,23 +53,43 @@ static bool commit_step(uint8_t *at, uint64_t bytes, bool huge_pages)
 	// No huge page to be had: ordinary ones are slower, and better than no growth.
 	if (mmap(at, bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 		return false;
-	madvise(at, bytes, MADV_HUGEPAGE);
+	if (bytes % HUGE_PAGE_BYTES == 0)
+		madvise(at, bytes, MADV_HUGEPAGE);
+	return true;
+}
+
+/* Small tables are charged for what they need, large ones grow by huge pages. */
+static uint64_t step_bytes(uint64_t want, bool huge_pages)
+{
+	uint64_t bytes = SMALL_STEP_BYTES;
+
+	if (huge_pages || want >= HUGE_PAGE_BYTES)
+		return round_up(want, HUGE_PAGE_BYTES);
+	while (bytes < want)
+		bytes *= 2;
+	return bytes;
+}
+
+static bool commit_more(struct table *table, uint64_t want)
+{
+	uint64_t have = table->index_committed_bytes;
+	uint64_t step = step_bytes(want, table->huge_pages) - have;
+
+	if (!commit_step((uint8_t *)table->index + have, step, table->huge_pages))
+		return false;
+	table->index_committed_bytes += step;
 	return true;
 }
 
 /* Backs the first `buckets` buckets with memory. Under resize_lock, or before threads start. */
 bool table__index_commit(struct table *table, uint64_t buckets)
 {
-	uint64_t have = counter_read(&table->index_committed_bytes);
 	uint64_t want = buckets * sizeof(struct bucket);
 
-	if (want <= have)
-		return true;
-	uint64_t step = round_up(want, HUGE_PAGE_BYTES) - have;
-
-	if (!commit_step((uint8_t *)table->index + have, step, table->huge_pages))
+	if (want > table->index_committed_bytes && !commit_more(table, want))
 		return false;
-	counter_add(&table->index_committed_bytes, step);
+	if (want > counter_read(&table->index_bytes))
+		counter_set(&table->index_bytes, want);
 	return true;
 }
 

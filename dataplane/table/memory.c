@@ -267,7 +267,7 @@ uint64_t table__memory_sum(const struct table *table)
 
 	for (uint32_t i = 0; i < count; i++)
 		sum += counter_read(&table->threads[i]->memory_bytes);
-	return not_negative(sum) + counter_read(&table->index_committed_bytes);
+	return not_negative(sum) + counter_read(&table->index_bytes);
 }
 
 uint64_t table__limbo_sum(const struct table *table)

@@ -83,6 +83,7 @@ static void retire(struct table_thread *t, uintptr_t ptr, uint64_t bytes)
 		limbo->spares = chunk->next;
 		chunk_reset(chunk);
 		append(limbo, chunk);
+		counter_add(&t->limbo_bytes, sizeof(*chunk));
 	}
 	limbo->tail->entries[limbo->tail->count++] = (struct limbo_entry){ptr, bytes};
 	limbo->room--;
@@ -121,6 +122,7 @@ static void drop_head(struct table_thread *t)
 	limbo->head = chunk->next;
 	if (!limbo->head)
 		limbo->tail = NULL;
+	counter_sub(&t->limbo_bytes, sizeof(*chunk));
 	if (limbo->spares) {
 		table__dealloc(t, chunk, sizeof(*chunk));
 		return;
@@ -147,6 +149,7 @@ static void adopt_orphans(struct table_thread *t)
 
 		chunk->next = NULL;
 		append(&t->limbo, chunk);
+		counter_add(&t->limbo_bytes, sizeof(*chunk));
 		for (uint32_t i = chunk->freed; i < chunk->count; i++) {
 			counter_add(&t->limbo_bytes, chunk->entries[i].bytes);
 			counter_add(&t->limbo_items, 1);
@@ -196,6 +199,7 @@ static void free_spares(struct table_thread *t)
 
 static void orphan(struct table_thread *t, struct limbo_chunk *chunk)
 {
+	counter_sub(&t->limbo_bytes, sizeof(*chunk));
 	for (uint32_t i = chunk->freed; i < chunk->count; i++) {
 		counter_sub(&t->limbo_bytes, chunk->entries[i].bytes);
 		counter_sub(&t->limbo_items, 1);

@@ -42,6 +42,7 @@ static void table_init(struct table *table, const struct table_config *config)
 	for (uint64_t i = 0; i < config->buckets_initial; i++)
 		atomic_init(&table->index[i].hdr, depth);
 	atomic_init(&table->buckets, config->buckets_initial);
+	table->resize_grew = true;
 	atomic_flag_clear(&table->resize_lock);
 	atomic_flag_clear(&table->flush_sweep_lock);
 	atomic_flag_clear(&table->expire_sweep_lock);
@@ -214,13 +215,15 @@ bool table_housekeep(struct table_thread *t, uint32_t budget)
 
 	left -= left / 2 - reclaim__slice(t, left / 2);
 	left -= left / 2 - expire__slice(t, left / 2);
+	left -= left / 2 - evict__slice(t, left / 2);
 	table__count_sum(t->table, &t->items_known, &with_expiry);
 	uint32_t steps = left / COST_RESIZE_NS < RESIZES_PER_TURN ? (uint32_t)(left / COST_RESIZE_NS)
 								  : RESIZES_PER_TURN;
 	bool more = table__resize_step(t, t->items_known, steps + 1);
 
 	table__flush_slice(t, left);
-	return more || reclaim__pending(t) || table__flush_pending(t->table);
+	return more || reclaim__pending(t) || expire__pending(t) ||
+	       table__flush_pending(t->table);
 }
 
 static void note_peak(struct table *table, uint64_t bytes)
@@ -238,7 +241,7 @@ void table_stats(const struct table *table, struct table_stats *stats)
 
 	*stats = (struct table_stats){
 		.memory_bytes = table__memory_sum(table),
-		.index_bytes = counter_read(&table->index_committed_bytes),
+		.index_bytes = counter_read(&table->index_bytes),
 		.limbo_bytes = table__limbo_sum(table),
 		.region_bytes = table->region.size_bytes,
 		.buckets = atomic_load_explicit(&any->buckets, memory_order_relaxed),

@@ -99,7 +99,9 @@ struct table {
 	CACHE_ALIGNED atomic_flag resize_lock; // never waited for
 	uint64_t resize_tag;             // of the last split or merge, under resize_lock
 	bool resize_grew;                // under resize_lock
-	counter index_committed_bytes, splits, merges;
+	uint64_t index_committed_bytes;  // has memory behind it, under resize_lock
+	counter index_bytes;             // of the most buckets there have been: what counts as used
+	counter splits, merges;
 
 	CACHE_ALIGNED atomic_flag flush_sweep_lock; // never waited for
 	uint64_t flush_sweep_next;       // next bucket to rid of flushed items, under flush_sweep_lock
@@ -108,7 +110,7 @@ struct table {
 
 	CACHE_ALIGNED atomic_flag expire_sweep_lock; // never waited for
 	uint64_t expire_sweep_next;      // the walk for expiry, under expire_sweep_lock
-	uint64_t expire_pass_started_ms, expire_pass_ms; // under expire_sweep_lock
+	uint64_t expire_pass_started_ms; // under expire_sweep_lock
 	uint64_t ttl_sum_ms, ttl_count;  // of the pass under way, under expire_sweep_lock
 	_Atomic uint64_t ttl_mean_ms;    // [any] of the last pass
 
@@ -192,4 +194,8 @@ bool table__flush_pending(struct table *table);
 int64_t table__flush_slice(struct table_thread *t, int64_t budget);
 void expire__note(struct table_thread *t, uint64_t hash, uint64_t expire_ms);
 int64_t expire__slice(struct table_thread *t, int64_t budget);
+bool expire__pending(const struct table_thread *t);
 void expire__thread_close(struct table_thread *t);
+
+/* evict.c */
+int64_t evict__slice(struct table_thread *t, int64_t budget);
