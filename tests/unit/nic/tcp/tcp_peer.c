@@ -3,11 +3,11 @@
 
 #include "nic/tcp/tcp_stack.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
 #include <stdlib.h>
 
 /* The scripted peer of the conversation tests. */

@@ -3,11 +3,11 @@
 
 #include "nic/tcp/tcp_stack.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 /* Conversations about opening and closing: RFC 9293 3.5, 3.6, RFC 5961, RFC 6191, RFC 1337. */
 
