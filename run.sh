@@ -8,6 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck source=tests/system/lab.sh
 . tests/system/lab.sh
+# shellcheck source=tests/system/packages.sh
+. tests/system/packages.sh
 
 usage() {
 	cat <<'TEXT'
@@ -34,8 +36,7 @@ PID_FILE=$RUN_DIR/wirecached.pid
 LOG_FILE=/var/log/wirecached.log
 PROGRAM=build/wirecached
 START_SECONDS_MAX=30
-PACKAGES=(build-essential meson ninja-build pkg-config dpdk libdpdk-dev liburcu-dev libjemalloc-dev libcmocka-dev
-	iproute2 ethtool procps kmod redis-tools)
+PACKAGES=("${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}")
 
 say() {
 	echo "run.sh: $*"
@@ -107,11 +108,9 @@ mib_of() {
 # --- packages and build ---------------------------------------------------------------------------
 
 install_packages() {
-	local missing=() package
+	local missing
 	command -v dpkg-query >/dev/null || fail "this is not Debian: install these yourself: ${PACKAGES[*]}"
-	for package in "${PACKAGES[@]}"; do
-		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-	done
+	mapfile -t missing < <(packages_missing "${PACKAGES[@]}")
 	[[ ${#missing[@]} -gt 0 ]] || return 0
 	say "installing ${missing[*]}"
 	if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
