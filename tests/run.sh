@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# From a fresh Debian 12 to a verdict: installs, builds, runs the test suites, and closes with the line
-# "N passed, N failed, N skipped". Exit status 0 if nothing failed.
+# From a fresh Debian 12 to a verdict: installs, builds, runs the test suites, and closes with the
+# line "N passed, N failed, N skipped". Exit status 0 if nothing failed.
 #
 # usage: tests/run.sh [SUITE...]     unit sim stress fuzz system lint; all of them by default
 #
-# Three builds: build/ (gcc) for everything, build-asan/ (clang, address and undefined behaviour sanitizers) for unit, sim
-# and fuzz, build-tsan/ (clang, thread sanitizer) for stress. Without root nothing is installed and the system tests are
-# skipped.
+# Three builds: build/ (gcc) for everything, build-asan/ (clang, address and undefined behaviour
+# sanitizers) for unit, sim and fuzz, build-tsan/ (clang, thread sanitizer) for stress. Without root
+# nothing is installed and the system tests are skipped.
 #
 # FUZZ_SECONDS     wall-clock seconds for all fuzzers together (120)
 # SYSTEM_SECONDS   at most, for one system test script (240)
@@ -47,7 +47,8 @@ count_failure() {
 
 # --- packages -------------------------------------------------------------------------------------
 
-# Keeps Debian from starting the servers that it installs: the tests start their own. Puts back what was there.
+# Keeps Debian from starting the servers that it installs: the tests start their own. Puts back what
+# was there.
 without_services() {
 	local policy=/usr/sbin/policy-rc.d saved='' status
 	if [[ -e $policy ]]; then
@@ -70,7 +71,8 @@ without_services() {
 # Called by without_services.
 # shellcheck disable=SC2317
 apt_install() {
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"
 }
 
 install_packages() {
@@ -113,8 +115,9 @@ build() {
 	local directory=$1 log="$LOGS/$1.log" start=$SECONDS
 	shift
 	if ! { [[ -f $directory/build.ninja ]] || as_owner meson setup "$directory" "$@"; } >"$log" 2>&1 ||
-		! as_owner ninja -C "$directory" >>"$log" 2>&1; then
-		tail -n 40 "$log"
+		! as_owner ninja -k 0 -C "$directory" >>"$log" 2>&1; then
+		grep -E '^FAILED:| error: |undefined reference|^ERROR' "$log" | head -n 40
+		say "all of it is in $log"
 		count_failure "build of $directory"
 		return 1
 	fi
@@ -165,7 +168,8 @@ meson_suite() {
 	shift 2
 	say "$suite in $directory"
 	rm -f "$directory/meson-logs/testlog.json"
-	as_owner meson test -C "$directory" --no-rebuild --suite "$suite" "$@" >"$LOGS/$suite-$directory.log" 2>&1
+	as_owner meson test -C "$directory" --no-rebuild --suite "$suite" "$@" \
+		>"$LOGS/$suite-$directory.log" 2>&1
 	if [[ -f $directory/meson-logs/testlog.json ]]; then
 		count_meson "$suite in $directory" "$directory/meson-logs/testlog.json"
 	fi
@@ -240,8 +244,8 @@ suite_fuzz() {
 	done
 }
 
-# A system test prints a line per check ("ok NAME", "not ok NAME", "ok NAME # SKIP why"), or its exit status is its
-# result: 0, 1, or 77 for skipped.
+# A system test prints a line per check ("ok NAME", "not ok NAME", "ok NAME # SKIP why"), or its exit
+# status is its result: 0, 1, or 77 for skipped.
 count_system() {
 	local script=$1 status=$2 log=$3 line lines=0 bad=0
 	while IFS= read -r line; do

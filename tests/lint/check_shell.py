@@ -18,8 +18,9 @@ SKIPPED = 77  # as meson understands it
 def check(root):
     findings = []
     for path in source.files(root, ".sh"):
-        run = subprocess.run(["shellcheck", "--external-sources", "--format=gcc", "--severity=style", path], cwd=root,
-                             capture_output=True, text=True)
+        run = subprocess.run(["shellcheck", "--external-sources", "--format=gcc",
+                              "--severity=style", path],
+                             cwd=root, capture_output=True, text=True)
         findings += run.stdout.splitlines()
         executable = os.access(os.path.join(root, path), os.X_OK)
         if source.read(root, path).startswith("#!") and not executable:
