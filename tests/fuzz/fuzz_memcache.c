@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/contract.h"
+#include "dataplane/command/kv.h"
+#include "tests/fakes/fake_session.h"
+#include "tests/unit/dataplane/memcache/mc_cases.h"
+
+#include <stdlib.h>
+
+/*
+ * Bytes of a memcached client through a session, the engine and the table, twice from an empty
+ * keyspace: in one piece, and cut to shreds. The input picks conversations of the parser's test,
+ * changes bytes of them and mixes in bytes of its own.
+ *
+ * Oracles: the sanitizers; the same replies, the same end of the connection and the same values
+ * left behind however the bytes were cut.
+ */
+
+#define STREAM_MAX  (64u << 10) // bytes of one conversation
+#define RAW_MAX     255
+#define PATCHES_MAX 8
+
+/* The fuzzer's bytes as they are used up; zeros behind their end. */
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+static struct fake_session f;
+
+static uint8_t next_byte(struct input *input)
+{
+	if (input->left == 0)
+		return 0;
+	input->left--;
+	return *input->at++;
+}
+
+/* The next piece of the conversation, at `to`; returns its length. */
+static size_t next_piece(struct input *input, uint8_t *to)
+{
+	size_t kind = next_byte(input) % (ARRAY_COUNT(mc_cases) + 16);
+	size_t len;
+
+	if (kind >= ARRAY_COUNT(mc_cases)) {
+		len = next_byte(input) % RAW_MAX;
+		for (size_t i = 0; i < len; i++)
+			to[i] = next_byte(input);
+		return len;
+	}
+	len = mc_cases[kind].input.len;
+	memcpy(to, mc_cases[kind].input.ptr, len);
+	for (int patches = next_byte(input) % PATCHES_MAX; patches > 0 && len > 0; patches--) {
+		size_t at = next_byte(input);
+
+		to[(at | (size_t)next_byte(input) << 8) % len] = next_byte(input);
+	}
+	return len;
+}
+
+/* What one way of cutting has come to. */
+struct outcome {
+	struct slice reply; // an allocation
+	bool closing;
+};
+
+/* Where the engine forwards a request, its reply is awaited before going on, as a host does. */
+static void send_piece(struct slice piece)
+{
+	fake_session_send(&f, piece);
+	while (f.forward)
+		fake_session_reply(&f);
+}
+
+static void append(struct outcome *o, struct slice reply)
+{
+	uint8_t *bytes = realloc((void *)(uintptr_t)o->reply.ptr, o->reply.len + reply.len + 1);
+
+	if (!bytes)
+		abort();
+	if (reply.len > 0)
+		memcpy(bytes + o->reply.len, reply.ptr, reply.len);
+	o->reply = slice_of(bytes, o->reply.len + reply.len);
+}
+
+/* Sends all of it from an empty keyspace, in pieces of up to step_max bytes; 0: in one piece. */
+static struct outcome converse(struct slice stream, uint32_t step_max, struct rng *rng)
+{
+	kv_flush_schedule(0);
+	table_flush(f.tt);
+	fake_session_renew(&f, SESSION_MEMCACHE);
+	while (stream.len > 0) {
+		size_t step = step_max > 0 ? 1 + rng_below(rng, step_max) : stream.len;
+
+		if (step > stream.len)
+			step = stream.len;
+		send_piece(slice_of(stream.ptr, step));
+		stream = slice_of(stream.ptr + step, stream.len - step);
+	}
+	struct slice reply = fake_session_take(&f);
+	struct outcome outcome = {.closing = f.session.closing};
+
+	append(&outcome, reply);
+	fake_session_renew(&f, SESSION_MEMCACHE);
+	send_piece(SLICE_LITERAL("get a b c n\r\n"));
+	append(&outcome, fake_session_take(&f));
+	return outcome;
+}
+
+/*
+ * Uniques and statistics may depend on the turns of housekeeping: where that last word of a line
+ * begins, or 0.
+ */
+static size_t varying_word(struct slice reply, size_t at)
+{
+	bool value = reply.len - at > 6 && memcmp(reply.ptr + at, "VALUE ", 6) == 0;
+	bool stat = reply.len - at > 5 && memcmp(reply.ptr + at, "STAT ", 5) == 0;
+	int blanks = value ? 4 : 2;
+
+	if (!value && !stat)
+		return 0;
+	for (size_t i = at; i < reply.len && reply.ptr[i] != '\r'; i++)
+		if (reply.ptr[i] == ' ' && --blanks == 0)
+			return i;
+	return 0;
+}
+
+static void require_same(struct slice a, struct slice b)
+{
+	size_t i = 0, j = 0, word_i = 0, word_j = 0;
+
+	while (i < a.len && j < b.len) {
+		if (i == 0 || a.ptr[i - 1] == '\n') {
+			word_i = varying_word(a, i);
+			word_j = varying_word(b, j);
+			REQUIRE((word_i > 0) == (word_j > 0));
+		}
+		REQUIRE(a.ptr[i] == b.ptr[j]);
+		if (i == word_i && i > 0) {
+			while (i + 1 < a.len && a.ptr[i + 1] != '\r')
+				i++;
+			while (j + 1 < b.len && b.ptr[j + 1] != '\r')
+				j++;
+		}
+		i++;
+		j++;
+	}
+	REQUIRE(i == a.len && j == b.len);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/*
+ * With the table gone, whatever is left has leaked; before, its tagged pointers hide what it
+ * holds.
+ */
+static void finish(void)
+{
+	fake_session_fini(&f);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	fake_session_init(&f, SESSION_MEMCACHE);
+	// Uniques far from any that the input is likely to name.
+	table_set_time(f.tt, f.cmd.now_ms, 1ULL << 50);
+	return atexit(finish);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint8_t stream[STREAM_MAX];
+	struct input input = {data, size};
+	struct rng rng = rng_seeded(next_byte(&input));
+	uint32_t step_max = 1 + next_byte(&input);
+	size_t len = 0;
+
+	while (input.left > 0 && len < STREAM_MAX / 2)
+		len += next_piece(&input, stream + len);
+	struct outcome whole = converse(slice_of(stream, len), 0, &rng);
+	struct outcome cut = converse(slice_of(stream, len), step_max, &rng);
+
+	REQUIRE(whole.closing == cut.closing);
+	require_same(whole.reply, cut.reply);
+	free((void *)(uintptr_t)whole.reply.ptr);
+	free((void *)(uintptr_t)cut.reply.ptr);
+	return 0;
+}
