@@ -7,24 +7,25 @@
 #define CLIENT_NAME_MAX 64 // bytes with the terminator, for names and library names
 
 /*
- * Who a command runs for. Lives in the connection (or admin session) and is touched only by its thread.
+ * Who a command runs for. Lives in the connection (or admin session) and is touched only by its
+ * thread.
  */
 struct client {
-	uint64_t id;           // unique in the life of the process
-	uint8_t resp;          // 2 or 3
-	bool admin;            // came in by the admin listener
-	bool close_after;      // QUIT: close once the replies are out
+	uint64_t id;      // unique in the life of the process
+	uint8_t resp;     // 2 or 3
+	bool admin;       // came in by the admin listener
+	bool close_after; // QUIT: close once the replies are out
 	bool no_evict;
-	bool no_touch;         // CLIENT NO-TOUCH: look-ups do not count as an access
-	bool killed;           // CLIENT KILL: close at the next look
-	uint8_t remote[16];    // struct ip_addr, network order
+	bool no_touch;      // CLIENT NO-TOUCH: look-ups do not count as an access
+	bool killed;        // CLIENT KILL: close at the next look
+	uint8_t remote[16]; // struct ip_addr, network order
 	uint8_t local[16];
 	uint16_t remote_port;
 	uint16_t local_port;
-	uint64_t created_ms;   // Unix milliseconds
-	uint64_t active_ms;    // of the last command
-	uint64_t commands;     // run so far
-	const char *last;      // name of the last command, static text
+	uint64_t created_ms; // Unix milliseconds
+	uint64_t active_ms;  // of the last command
+	uint64_t commands;   // run so far
+	const char *last;    // name of the last command, static text
 	char name[CLIENT_NAME_MAX];
 	char lib_name[CLIENT_NAME_MAX];
 	char lib_version[CLIENT_NAME_MAX];

@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 /*
- * The door of the engine: whether a request may run, and running it with its statistics. A protocol calls
- * cmd_admit() and cmd_run() in turn for every request, on the thread that executes it. The order of the
- * checks is that of redis' processCommand().
+ * The door of the engine: whether a request may run, and running it with its statistics. A
+ * protocol calls cmd_admit() and cmd_run() in turn for every request, on the thread that executes
+ * it. The order of the checks is that of redis' processCommand().
  */
 
 #define UNKNOWN_ARGS_MAX 128 // bytes of arguments that the error for an unknown command repeats
@@ -70,8 +70,8 @@ static bool check(struct cmd_thread *thread, const struct client *client, const 
 	return true;
 }
 
-bool cmd_admit(struct cmd_thread *thread, struct client *client, const struct cmd *cmd, uint32_t argc,
-	       const struct slice *argv, struct reply *reply)
+bool cmd_admit(struct cmd_thread *thread, struct client *client, const struct cmd *cmd,
+	       uint32_t argc, const struct slice *argv, struct reply *reply)
 {
 	HOT_ASSERT(argc > 0);
 	client->active_ms = thread->now_ms;

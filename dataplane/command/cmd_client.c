@@ -8,9 +8,9 @@
 #include <stdio.h>
 
 /*
- * CLIENT: what a connection may ask about itself, in place on the thread that owns it, and LIST and KILL, which
- * concern all threads and so go to the host after their arguments have been checked. The host comes back here for
- * the filter, the line's format and the reply.
+ * CLIENT: what a connection may ask about itself, in place on the thread that owns it, and LIST
+ * and KILL, which concern all threads and so go to the host after their arguments have been
+ * checked. The host comes back here for the filter, the line's format and the reply.
  */
 
 /* Redis' validateClientName(): printable ASCII without blanks. */
@@ -32,8 +32,9 @@ static void copy_attribute(char to[CLIENT_NAME_MAX], struct slice text)
 bool cmd__client_set_name(struct cmd_call *call, struct slice name)
 {
 	if (!attribute_valid(name)) {
-		REPLY_ERROR(call->reply, "ERR Client names cannot contain spaces, newlines or special "
-					 "characters.");
+		REPLY_ERROR(call->reply,
+			    "ERR Client names cannot contain spaces, newlines or special "
+			    "characters.");
 		return false;
 	}
 	if (name.len >= CLIENT_NAME_MAX) {
@@ -75,9 +76,10 @@ void cmd_client_setinfo(struct cmd_call *call)
 		return;
 	}
 	if (!attribute_valid(value)) {
-		reply_error_format(call->reply,
-				   "ERR %.*s cannot contain spaces, newlines or special characters.",
-				   REPLY_ARG(attribute));
+		reply_error_format(
+			call->reply,
+			"ERR %.*s cannot contain spaces, newlines or special characters.",
+			REPLY_ARG(attribute));
 		return;
 	}
 	if (value.len >= CLIENT_NAME_MAX) {
@@ -145,14 +147,14 @@ void cmd_client_format(const struct client *client, const struct cmd_client_io *
 	char remote[CMD_ADDRESS_TEXT_MAX], local[CMD_ADDRESS_TEXT_MAX];
 	uint64_t age_ms = now_ms > client->created_ms ? now_ms - client->created_ms : 0;
 	uint64_t idle_ms = now_ms > client->active_ms ? now_ms - client->active_ms : 0;
-	char flags[3] = "N";
+	const char *flags = "N";
 
 	cmd_address_text(client->remote, client->remote_port, remote);
 	cmd_address_text(client->local, client->local_port, local);
 	if (client->killed || client->close_after)
-		strcpy(flags, "A");
+		flags = "A";
 	else if (client->no_evict)
-		strcpy(flags, "e");
+		flags = "e";
 
 	append_number(out, "id=", client->id);
 	append_text(out, " addr=", remote);
@@ -350,12 +352,12 @@ void cmd_client_kill_reply(struct reply *reply, const struct cmd_client_filter *
 
 void cmd_client_list(struct cmd_call *call)
 {
-	const struct cmd_host_ops *ops = call->thread->host_ops;
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
 	struct cmd_client_filter filter;
 
 	if (!cmd_client_list_filter(call->argv + 2, call->argc - 2, &filter, call->reply))
 		return;
-	if (ops && ops->client_list)
+	if (ops->client_list)
 		ops->client_list(call->thread->host, call->reply, call->argv + 2, call->argc - 2,
 				 call->client);
 	else
@@ -364,12 +366,12 @@ void cmd_client_list(struct cmd_call *call)
 
 void cmd_client_kill(struct cmd_call *call)
 {
-	const struct cmd_host_ops *ops = call->thread->host_ops;
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
 	struct cmd_client_filter filter;
 
 	if (!cmd_client_kill_filter(call->argv + 2, call->argc - 2, &filter, call->reply))
 		return;
-	if (ops && ops->client_kill)
+	if (ops->client_kill)
 		ops->client_kill(call->thread->host, call->reply, call->argv + 2, call->argc - 2,
 				 call->client);
 	else

@@ -18,28 +18,28 @@
 
 /* What only the carrier of a connection knows. Zeros where it does not. */
 struct cmd_client_io {
-	int32_t fd;              // of a kernel socket, or -1
-	uint64_t input_bytes;    // held and not yet parsed
+	int32_t fd;           // of a kernel socket, or -1
+	uint64_t input_bytes; // held and not yet parsed
 	uint64_t input_room_bytes;
-	uint64_t output_bytes;   // replies not yet sent
-	uint64_t memory_bytes;   // all the connection takes
+	uint64_t output_bytes; // replies not yet sent
+	uint64_t memory_bytes; // all the connection takes
 };
 
 /* The clients that CLIENT LIST or CLIENT KILL is about. Slices point into the arguments. */
 struct cmd_client_filter {
 	const struct slice *ids; // LIST ID: any of them; NULL: no such condition
 	uint32_t id_count;
-	uint64_t id;             // KILL ID; 0: no such condition
-	struct slice remote;     // "address:port"; ptr NULL: no such condition
+	uint64_t id;         // KILL ID; 0: no such condition
+	struct slice remote; // "address:port"; ptr NULL: no such condition
 	struct slice local;
-	bool none;               // a type that no client has: replica, master, pubsub
+	bool none; // a type that no client has: replica, master, pubsub
 	bool skip_self;
-	bool one;                // the form CLIENT KILL address:port
+	bool one; // the form CLIENT KILL address:port
 };
 
 /*
- * Parse the arguments behind LIST or KILL. False after the error has been written; with `reply` NULL for
- * arguments that have passed before.
+ * Parse the arguments behind LIST or KILL. False after the error has been written; with `reply`
+ * NULL for arguments that have passed before.
  */
 bool cmd_client_list_filter(const struct slice *args, uint32_t count,
 			    struct cmd_client_filter *filter, struct reply *reply);

@@ -2,9 +2,9 @@
 #include "dataplane/command/cmd_internal.h"
 
 /*
- * COMMAND: the registry, told to clients in redis 7.0's form. Client libraries of clusters read the key positions,
- * redis-cli the documentation. Called by cmd_run(); what answers about all commands runs on the control
- * thread, because it takes long.
+ * COMMAND: the registry, told to clients in redis 7.0's form. Client libraries of clusters read
+ * the key positions, redis-cli the documentation. Called by cmd_run(); what answers about all
+ * commands runs on the control thread, because it takes long.
  */
 
 #define WORDS_MAX 16 // in one of the registry's lists
@@ -260,7 +260,8 @@ static bool list_includes(enum list_filter filter, struct slice arg, const struc
 	categories = split(cmd->acl_categories);
 	for (uint32_t i = 0; i < categories.count; i++) {
 		// The registry writes an @ before them, and ends none of them with a NUL.
-		struct slice category = slice_of(categories.at[i].ptr + 1, categories.at[i].len - 1);
+		struct slice category =
+			slice_of(categories.at[i].ptr + 1, categories.at[i].len - 1);
 		char name[16] = "";
 
 		INVARIANT(category.len < sizeof(name));

@@ -3,9 +3,9 @@
 #include "dataplane/command/cmd_internal.h"
 
 /*
- * The handshake of a connection and what else concerns it alone. Called by cmd_run() on the thread that owns the
- * client. There is one user without a password, one database and no cluster; the errors are redis' own
- * for a server set up like that, because clients look at them.
+ * The handshake of a connection and what else concerns it alone. Called by cmd_run() on the
+ * thread that owns the client. There is one user without a password, one database and no cluster;
+ * the errors are redis' own for a server set up like that, because clients look at them.
  */
 
 void client_reset(struct client *client)
@@ -65,8 +65,7 @@ static bool authenticate(struct cmd_call *call, struct slice user)
 {
 	if (slice_equal(user, SLICE_LITERAL("default")))
 		return true;
-	REPLY_ERROR(call->reply,
-		    "WRONGPASS invalid username-password pair or user is disabled.");
+	REPLY_ERROR(call->reply, "WRONGPASS invalid username-password pair or user is disabled.");
 	return false;
 }
 

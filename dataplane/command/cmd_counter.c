@@ -9,12 +9,13 @@
 #include <stdlib.h>
 
 /*
- * INCR and its relatives: the value is a number in text, read, changed and written back in one commit. Called by
- * cmd_run() on a worker. INCRBYFLOAT calculates with long double and prints as redis' ld2string(), so that both
- * give the same digits.
+ * INCR and its relatives: the value is a number in text, read, changed and written back in one
+ * commit. Called by cmd_run() on a worker. INCRBYFLOAT calculates with long double and prints as
+ * redis' ld2string(), so that both give the same digits.
  */
 
-#define DECIMAL_TEXT_MAX 5120 // bytes with the terminator, as redis: the largest long double has 4933 digits
+#define DECIMAL_TEXT_MAX                                                                           \
+	5120 // bytes with the terminator, as redis: the largest long double has 4933 digits
 
 struct counter_change {
 	int64_t delta;
@@ -122,7 +123,8 @@ struct decimal_change {
 	char text[DECIMAL_TEXT_MAX];
 };
 
-static enum cmd_edit_step decide_add_decimal(struct cmd_call *call, struct cmd_edit *edit, void *arg)
+static enum cmd_edit_step decide_add_decimal(struct cmd_call *call, struct cmd_edit *edit,
+					     void *arg)
 {
 	struct decimal_change *change = arg;
 	long double value = 0;

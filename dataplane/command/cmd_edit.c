@@ -2,9 +2,9 @@
 #include "dataplane/command/cmd_internal.h"
 
 /*
- * Look, decide, commit, and again when another thread came between: the shape of every command that changes
- * one key by what it finds there. The handlers supply the decision. Writer threads. The loop ends because a
- * conflict means that somebody else's change went in.
+ * Look, decide, commit, and again when another thread came between: the shape of every command
+ * that changes one key by what it finds there. The handlers supply the decision. Writer threads.
+ * The loop ends because a conflict means that somebody else's change went in.
  */
 
 void cmd__spec_bytes(struct slice value, struct item_spec *spec)

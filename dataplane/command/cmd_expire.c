@@ -3,9 +3,10 @@
 #include "dataplane/command/cmd_internal.h"
 
 /*
- * Deadlines of keys: setting, asking, removing. Called by cmd_run() on a worker. A deadline is Unix milliseconds in the
- * item, 0 for none; setting one publishes a new item, which shares a long value with the old one. Overflow
- * rules and words of errors: redis 7.0 expire.c and t_string.c.
+ * Deadlines of keys: setting, asking, removing. Called by cmd_run() on a worker. A deadline is
+ * Unix milliseconds in the item, 0 for none; setting one publishes a new item, which shares a
+ * long value with the old one. Overflow rules and words of errors: redis 7.0 expire.c and
+ * t_string.c.
  */
 
 void cmd__expire_time_error(struct cmd_call *call)
@@ -161,7 +162,10 @@ void cmd_pexpireat(struct cmd_call *call)
 	expire(call, CMD_DEADLINE_PXAT);
 }
 
-/* -2: no key, -1: no deadline. `ms_per_unit` is 1 or 1000; seconds are rounded as redis rounds them. */
+/*
+ * -2: no key, -1: no deadline. `ms_per_unit` is 1 or 1000; seconds are rounded as redis rounds
+ * them.
+ */
 static void reply_deadline(struct cmd_call *call, bool relative, int64_t ms_per_unit)
 {
 	const struct item *item = cmd__peek(call, &call->keys[0]);
@@ -182,8 +186,8 @@ static void reply_deadline(struct cmd_call *call, bool relative, int64_t ms_per_
 			ms = 0;
 	}
 	// In unsigned numbers, because half a unit may be added to the largest deadline.
-	reply_integer(call->reply,
-		      (int64_t)(((uint64_t)ms + (uint64_t)ms_per_unit / 2) / (uint64_t)ms_per_unit));
+	reply_integer(call->reply, (int64_t)(((uint64_t)ms + (uint64_t)ms_per_unit / 2) /
+					     (uint64_t)ms_per_unit));
 }
 
 void cmd_ttl(struct cmd_call *call)

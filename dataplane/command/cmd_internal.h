@@ -28,7 +28,10 @@ void cmd__no_memory(struct cmd_call *call);
 void cmd__arity_error(struct reply *reply, const struct cmd *cmd);
 void cmd__unknown_subcommand(struct reply *reply, const struct slice *argv);
 
-/* For a command that only the control thread's host can serve, on a thread without one. */
+/* The host's operations, none of them on a thread without a host; never NULL. */
+const struct cmd_host_ops *cmd__host_ops(const struct cmd_call *call);
+
+/* For a command that only the control thread's host can serve, where it cannot. */
 void cmd__no_host(struct cmd_call *call);
 
 /* Writes the lines of a HELP reply under the usual title. */
@@ -42,7 +45,9 @@ struct item *cmd__find(struct cmd_call *call, const struct table_key *key);
 struct item *cmd__peek(struct cmd_call *call, const struct table_key *key);
 void cmd__count_lookup(struct cmd_call *call, bool hit);
 
-/* Room for an array as long as the request asks for: on the stack when short, else from the heap. */
+/*
+ * Room for an array as long as the request asks for: on the stack when short, else from the heap.
+ */
 struct cmd_scratch {
 	void *heap;
 	_Alignas(16) uint8_t local[4096];
@@ -59,8 +64,8 @@ void cmd__spec_argument(const struct cmd_call *call, uint32_t index, struct item
 void cmd__spec_bytes(struct slice value, struct item_spec *spec);
 
 /*
- * An unpublished item; a long value gets a blob of its own unless spec->blob is set, of which the item
- * takes a reference of its own. NULL when there is no memory.
+ * An unpublished item; a long value gets a blob of its own unless spec->blob is set, of which the
+ * item takes a reference of its own. NULL when there is no memory.
  */
 struct item *cmd__item_new(struct cmd_thread *thread, const struct item_spec *spec);
 
@@ -78,9 +83,10 @@ struct cmd_edit {
 };
 
 /*
- * Looks the request's first key up, asks `decide` what to do about it and commits that, again and again until
- * no other thread has come between. `decide` must not answer anything but errors. Returns what was done at last;
- * an out-of-memory error has been answered when that is CMD_EDIT_FAILED.
+ * Looks the request's first key up, asks `decide` what to do about it and commits that, again and
+ * again until no other thread has come between. `decide` must not answer anything but errors.
+ * Returns what was done at last; an out-of-memory error has been answered when that is
+ * CMD_EDIT_FAILED.
  */
 typedef enum cmd_edit_step (*cmd_edit_fn)(struct cmd_call *call, struct cmd_edit *edit, void *arg);
 enum cmd_edit_step cmd__edit(struct cmd_call *call, cmd_edit_fn decide, void *arg,

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 /*
- * Commands on keys whatever their values: deletion, existence, and the keyspace as a whole. Called by cmd_run()
- * on a worker. Nothing here frees memory: the table retires what is deleted.
+ * Commands on keys whatever their values: deletion, existence, and the keyspace as a whole.
+ * Called by cmd_run() on a worker. Nothing here frees memory: the table retires what is deleted.
  */
 
 static bool delete_one(struct cmd_call *call, uint64_t *deleted)
@@ -41,7 +41,8 @@ static uint64_t count_deleted(struct table_change *changes, uint32_t count)
 static bool delete_many(struct cmd_call *call, uint64_t *deleted)
 {
 	struct cmd_scratch scratch;
-	struct table_change *changes = cmd__scratch(call, &scratch, call->key_count, sizeof(*changes));
+	struct table_change *changes =
+		cmd__scratch(call, &scratch, call->key_count, sizeof(*changes));
 
 	if (!changes)
 		return false;

@@ -2,27 +2,30 @@
 #include "dataplane/command/cmd_internal.h"
 
 /*
- * The registry: command.def as an array of rows, and the hash that finds a row by a request's words. Parsers call
- * cmd_lookup() once per request on every thread; after cmd_init() nothing here changes.
+ * The registry: command.def as an array of rows, and the hash that finds a row by a request's
+ * words. Parsers call cmd_lookup() once per request on every thread; after cmd_init() nothing
+ * here changes.
  */
 
-enum { ROW_BASE = __COUNTER__ + 1 };
+enum {
+	ROW_BASE = __COUNTER__ + 1,
+};
 
-#define CMD(cmd_name, handler, cmd_arity, cmd_flags, keys, acl, cmd_tips, cmd_group, cmd_since,       \
-	    cmd_complexity, cmd_summary)                                                             \
-	{                                                                                            \
-		.name = cmd_name,                                                                    \
-		.run = handler,                                                                      \
-		.arity = cmd_arity,                                                                  \
-		.flags = cmd_flags,                                                                  \
-		keys,                                                                                \
-		.acl_categories = acl,                                                               \
-		.tips = cmd_tips,                                                                    \
-		.group = cmd_group,                                                                  \
-		.since = cmd_since,                                                                  \
-		.complexity = cmd_complexity,                                                        \
-		.summary = cmd_summary,                                                              \
-		.id = __COUNTER__ - ROW_BASE,                                                        \
+#define CMD(cmd_name, handler, cmd_arity, cmd_flags, keys, acl, cmd_tips, cmd_group, cmd_since,    \
+	    cmd_complexity, cmd_summary)                                                           \
+	{                                                                                          \
+		.name = cmd_name,                                                                  \
+		.run = handler,                                                                    \
+		.arity = cmd_arity,                                                                \
+		.flags = cmd_flags,                                                                \
+		keys,                                                                              \
+		.acl_categories = acl,                                                             \
+		.tips = cmd_tips,                                                                  \
+		.group = cmd_group,                                                                \
+		.since = cmd_since,                                                                \
+		.complexity = cmd_complexity,                                                      \
+		.summary = cmd_summary,                                                            \
+		.id = __COUNTER__ - ROW_BASE,                                                      \
 	},
 
 static const struct cmd rows[] = {
@@ -32,23 +35,26 @@ static const struct cmd rows[] = {
 #undef CMD
 
 #define ROW_COUNT    ARRAY_COUNT(rows)
-#define SLOT_COUNT   512u // a power of two; a quarter full, so that most probes end at the first slot
+#define SLOT_COUNT   512u // a power of two; a quarter full, so most probes end at once
 #define WORD_LEN_MAX 24   // bytes of the longest word; asserted in cmd_init()
 #define NO_ROW       UINT16_MAX
 
 _Static_assert(ROW_COUNT * 2 <= SLOT_COUNT, "the hash of commands is too full");
 
 struct entry {
-	const char *word;  // what the request says: the name, or what is behind its bar
+	const char *word; // what the request says: the name, or what is behind its bar
 	uint8_t len;
 	bool container;
-	uint16_t parent;   // row of the container, or NO_ROW
+	uint16_t parent; // row of the container, or NO_ROW
 };
 
 static struct entry entries[ROW_COUNT]; // [const] after cmd_init()
 static uint16_t slots[SLOT_COUNT];      // [const] after cmd_init(); row + 1, 0: free
 
-/* FNV-1a over the word in lower case, started by the container. Letters fold right, which is all it takes. */
+/*
+ * FNV-1a over the word in lower case, started by the container. Letters fold right, which is all
+ * it takes.
+ */
 static inline uint32_t hash_word(struct slice word, uint32_t parent)
 {
 	uint32_t h = 2166136261u ^ (parent * 0x9e3779b1u);
@@ -62,7 +68,8 @@ static uint32_t find_row(struct slice word, uint32_t parent)
 {
 	if (word.len > WORD_LEN_MAX)
 		return NO_ROW;
-	for (uint32_t i = hash_word(word, parent) % SLOT_COUNT; slots[i]; i = (i + 1) % SLOT_COUNT) {
+	for (uint32_t i = hash_word(word, parent) % SLOT_COUNT; slots[i];
+	     i = (i + 1) % SLOT_COUNT) {
 		const struct entry *e = &entries[slots[i] - 1];
 
 		if (e->len == word.len && e->parent == parent && slice_equal_nocase(word, e->word))
@@ -83,7 +90,8 @@ void cmd_init(void)
 		e->len = (uint8_t)strlen(e->word);
 		INVARIANT(e->len <= WORD_LEN_MAX);
 		if (bar) {
-			struct slice container = slice_of(rows[row].name, (size_t)(bar - rows[row].name));
+			struct slice container =
+				slice_of(rows[row].name, (size_t)(bar - rows[row].name));
 
 			e->parent = (uint16_t)find_row(container, NO_ROW);
 			INVARIANT(e->parent != NO_ROW);

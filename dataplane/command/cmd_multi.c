@@ -2,8 +2,8 @@
 #include "dataplane/command/cmd_internal.h"
 
 /*
- * MGET, MSET and MSETNX: several keys as of one instant (guarantee T3 of the table). Called by cmd_run() on
- * a worker. The arrays are as long as the request and live for its time.
+ * MGET, MSET and MSETNX: several keys as of one instant (guarantee T3 of the table). Called by
+ * cmd_run() on a worker. The arrays are as long as the request and live for its time.
  */
 
 void cmd_mget(struct cmd_call *call)
@@ -56,7 +56,8 @@ static bool build_changes(struct cmd_call *call, struct table_change *changes,
 static enum table_status store_pairs(struct cmd_call *call, const struct item *expected)
 {
 	struct cmd_scratch scratch;
-	struct table_change *changes = cmd__scratch(call, &scratch, call->key_count, sizeof(*changes));
+	struct table_change *changes =
+		cmd__scratch(call, &scratch, call->key_count, sizeof(*changes));
 
 	if (!changes)
 		return TABLE_NO_MEMORY;

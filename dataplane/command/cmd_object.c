@@ -3,13 +3,13 @@
 #include "dataplane/command/cmd_internal.h"
 
 /*
- * OBJECT and MEMORY: what is known of a key beside its value. Called by cmd_run() on a worker. The look-ups leave no
- * trace of access, or asking for the idle time would end it.
+ * OBJECT and MEMORY: what is known of a key beside its value. Called by cmd_run() on a worker.
+ * The look-ups leave no trace of access, or asking for the idle time would end it.
  */
 
-#define EMBSTR_LEN_MAX  44 // bytes up to which redis keeps a string within its object
-#define INT_TEXT_MAX    20 // digits and sign of the longest integer that redis keeps as one
-#define BUCKET_SHARE    9  // bytes of a bucket's 64 that a key takes: 7 slots to a bucket
+#define EMBSTR_LEN_MAX 44 // bytes up to which redis keeps a string within its object
+#define INT_TEXT_MAX   20 // digits and sign of the longest integer that redis keeps as one
+#define BUCKET_SHARE   9  // bytes of a bucket's 64 that a key takes: 7 slots to a bucket
 
 void cmd_object_encoding(struct cmd_call *call)
 {
@@ -52,10 +52,11 @@ void cmd_object_freq(struct cmd_call *call)
 		reply_null(call->reply);
 		return;
 	}
-	REPLY_ERROR(call->reply,
-		    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please "
-		    "note that when switching between policies at runtime LRU and LFU data will take "
-		    "some time to adjust.");
+	REPLY_ERROR(
+		call->reply,
+		"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please "
+		"note that when switching between policies at runtime LRU and LFU data will take "
+		"some time to adjust.");
 }
 
 void cmd_object_help(struct cmd_call *call)
@@ -103,7 +104,7 @@ void cmd_memory_help(struct cmd_call *call)
 {
 	static const char *const lines[] = {
 		"USAGE <key> [SAMPLES <count>]",
-		"    Return the bytes that <key> and its value take, their share of the index included.",
+		"    Return the bytes of <key> and its value, their share of the index included.",
 	};
 
 	cmd__help(call, lines, ARRAY_COUNT(lines));

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 
 /*
- * SCAN and KEYS: walks over the table. SCAN runs on a worker and visits a bounded number of items per call, whatever
- * its COUNT; KEYS visits them all and therefore runs on a background thread. Both collect item pointers first, because a
- * reply announces its length; they are good to the end of the request.
+ * SCAN and KEYS: walks over the table. SCAN runs on a worker and visits a bounded number of items
+ * per call, whatever its COUNT; KEYS visits them all and therefore runs on a background thread.
+ * Both collect item pointers first, because a reply announces its length; they are good to the
+ * end of the request.
  */
 
 #define SCAN_COUNT_DEFAULT 10
@@ -52,7 +53,8 @@ static void collector_set_pattern(struct collector *c, struct slice pattern)
 static bool collector_grow(struct collector *c)
 {
 	size_t capacity = c->capacity * 2;
-	struct item **items = realloc(c->items == c->few ? NULL : c->items, capacity * sizeof(*items));
+	struct item **items =
+		realloc(c->items == c->few ? NULL : c->items, capacity * sizeof(*items));
 
 	if (!items)
 		return false;

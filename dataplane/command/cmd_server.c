@@ -2,21 +2,14 @@
 #include "base/number.h"
 #include "dataplane/command/cmd_internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 /*
- * Commands about the server as a whole. What they need to know or do is beyond the engine, so most of them check
- * their arguments and hand over to the host of the control thread.
+ * Commands about the server as a whole. What they need to know or do is beyond the engine, so
+ * most of them check their arguments and hand over to the host of the control thread.
  */
 
 #define DEBUG_SLEEP_MAX_S 60 // seconds; longer would look like a dead server to its supervisor
-
-/* The host's operation, or NULL after the error has been answered. */
-#define HOST_OP(call, op)                                                                            \
-	((call)->thread->host_ops && (call)->thread->host_ops->op                                    \
-		 ? (call)->thread->host_ops->op                                                      \
-		 : (cmd__no_host(call), NULL))
 
 void cmd_time(struct cmd_call *call)
 {
@@ -39,49 +32,55 @@ void cmd_role(struct cmd_call *call)
 
 void cmd_info(struct cmd_call *call)
 {
-	void (*info)(void *, struct reply *, const struct slice *, uint32_t) = HOST_OP(call, info);
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
 
-	if (info)
-		info(call->thread->host, call->reply, call->argv + 1, call->argc - 1);
+	if (ops->info)
+		ops->info(call->thread->host, call->reply, call->argv + 1, call->argc - 1);
+	else
+		cmd__no_host(call);
 }
 
 void cmd_config_get(struct cmd_call *call)
 {
-	void (*get)(void *, struct reply *, const struct slice *, uint32_t) =
-		HOST_OP(call, config_get);
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
 
-	if (get)
-		get(call->thread->host, call->reply, call->argv + 2, call->argc - 2);
+	if (ops->config_get)
+		ops->config_get(call->thread->host, call->reply, call->argv + 2, call->argc - 2);
+	else
+		cmd__no_host(call);
 }
 
 void cmd_config_set(struct cmd_call *call)
 {
-	void (*set)(void *, struct reply *, const struct slice *, uint32_t);
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
 
-	if (call->argc % 2 == 1) {
+	if (call->argc % 2 == 1)
 		cmd__syntax_error(call);
-		return;
-	}
-	set = HOST_OP(call, config_set);
-	if (set)
-		set(call->thread->host, call->reply, call->argv + 2, call->argc - 2);
+	else if (ops->config_set)
+		ops->config_set(call->thread->host, call->reply, call->argv + 2, call->argc - 2);
+	else
+		cmd__no_host(call);
 }
 
 void cmd_config_rewrite(struct cmd_call *call)
 {
-	void (*rewrite)(void *, struct reply *) = HOST_OP(call, config_rewrite);
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
 
-	if (rewrite)
-		rewrite(call->thread->host, call->reply);
+	if (ops->config_rewrite)
+		ops->config_rewrite(call->thread->host, call->reply);
+	else
+		cmd__no_host(call);
 }
 
 void cmd_config_resetstat(struct cmd_call *call)
 {
-	void (*reset)(void *) = HOST_OP(call, reset_stats);
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
 
-	if (!reset)
+	if (!ops->reset_stats) {
+		cmd__no_host(call);
 		return;
-	reset(call->thread->host);
+	}
+	ops->reset_stats(call->thread->host);
 	reply_ok(call->reply);
 }
 
@@ -101,47 +100,59 @@ void cmd_config_help(struct cmd_call *call)
 	cmd__help(call, lines, ARRAY_COUNT(lines));
 }
 
+static bool is_shutdown_modifier(struct slice word)
+{
+	static const char *const modifiers[] = {"nosave", "save", "now", "force"};
+
+	for (uint32_t i = 0; i < ARRAY_COUNT(modifiers); i++) {
+		if (slice_equal_nocase(word, modifiers[i]))
+			return true;
+	}
+	return false;
+}
+
 /* Redis' modifiers are accepted: there is nothing to save, so they make no difference. */
 void cmd_shutdown(struct cmd_call *call)
 {
-	static const char *const modifiers[] = {"nosave", "save", "now", "force"};
-	void (*shutdown)(void *, struct reply *);
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
 
 	for (uint32_t i = 1; i < call->argc; i++) {
-		uint32_t m = 0;
-
-		while (m < ARRAY_COUNT(modifiers) && !slice_equal_nocase(call->argv[i], modifiers[m]))
-			m++;
-		if (m == ARRAY_COUNT(modifiers)) {
+		if (!is_shutdown_modifier(call->argv[i])) {
 			cmd__syntax_error(call);
 			return;
 		}
 	}
-	shutdown = HOST_OP(call, shutdown);
-	if (shutdown)
-		shutdown(call->thread->host, call->reply);
+	if (ops->shutdown)
+		ops->shutdown(call->thread->host, call->reply);
+	else
+		cmd__no_host(call);
+}
+
+static bool parse_seconds(struct slice text, double *seconds)
+{
+	char copy[32] = "";
+	char *end;
+
+	if (text.len == 0 || text.len >= sizeof(copy))
+		return false;
+	memcpy(copy, text.ptr, text.len);
+	*seconds = strtod(copy, &end);
+	return end == copy + text.len && *seconds >= 0 && *seconds <= DEBUG_SLEEP_MAX_S;
 }
 
 void cmd_debug_sleep(struct cmd_call *call)
 {
-	void (*nap)(void *, double) = HOST_OP(call, debug_sleep);
-	struct slice text = call->argv[2];
-	char copy[32] = "";
-	char *end = copy;
-	double seconds = 0;
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
+	double seconds;
 
-	if (!nap)
-		return;
-	if (text.len > 0 && text.len < sizeof(copy)) {
-		memcpy(copy, text.ptr, text.len);
-		seconds = strtod(copy, &end);
-	}
-	if (end == copy || *end != '\0' || !(seconds >= 0 && seconds <= DEBUG_SLEEP_MAX_S)) {
+	if (!ops->debug_sleep) {
+		cmd__no_host(call);
+	} else if (!parse_seconds(call->argv[2], &seconds)) {
 		REPLY_ERROR(call->reply, "ERR value is not a valid float or out of range");
-		return;
+	} else {
+		ops->debug_sleep(call->thread->host, seconds);
+		reply_ok(call->reply);
 	}
-	nap(call->thread->host, seconds);
-	reply_ok(call->reply);
 }
 
 void cmd_debug_help(struct cmd_call *call)

@@ -3,9 +3,9 @@
 #include "dataplane/command/cmd_internal.h"
 
 /*
- * Commands on the string at one key. The handlers are called by cmd_run() on a worker (or any writer thread);
- * values longer than an item go into blobs, and one that the protocol has received into a blob is not copied.
- * Order of checks and words of errors: redis 7.0 t_string.c.
+ * Commands on the string at one key. The handlers are called by cmd_run() on a worker (or any
+ * writer thread); values longer than an item go into blobs, and one that the protocol has
+ * received into a blob is not copied. Order of checks and words of errors: redis 7.0 t_string.c.
  */
 
 enum string_option {
@@ -53,8 +53,8 @@ struct string_plan {
 	enum cmd_deadline deadline;
 	struct slice deadline_text; // empty without a deadline
 	uint64_t expire_ms;
-	uint32_t value_index;       // of the argument to store
-	bool stored;                // decide_set(): the conditions held
+	uint32_t value_index; // of the argument to store
+	bool stored;          // decide_set(): the conditions held
 };
 
 static const struct string_option_row *find_option(struct slice word, uint32_t allowed)
@@ -189,7 +189,8 @@ static void set_with_deadline(struct cmd_call *call, enum cmd_deadline deadline)
 {
 	struct string_plan plan = {.value_index = 3};
 
-	if (cmd__parse_deadline(call, deadline, call->argv[2], &plan.expire_ms) && store(call, &plan))
+	if (cmd__parse_deadline(call, deadline, call->argv[2], &plan.expire_ms) &&
+	    store(call, &plan))
 		reply_ok(call->reply);
 }
 
@@ -310,7 +311,10 @@ void cmd_strlen(struct cmd_call *call)
 	reply_integer(call->reply, item ? (int64_t)item_value(item).len : 0);
 }
 
-/* SETRANGE under way. The result is built afresh in each try, in a blob unless it fits into `short_value`. */
+/*
+ * SETRANGE under way. The result is built afresh in each try, in a blob unless it fits into
+ * `short_value`.
+ */
 struct range_write {
 	uint64_t offset;
 	uint64_t result_len;
@@ -383,7 +387,8 @@ void cmd_getrange(struct cmd_call *call)
 {
 	int64_t start, end;
 
-	if (!cmd__parse_i64(call, call->argv[2], &start) || !cmd__parse_i64(call, call->argv[3], &end))
+	if (!cmd__parse_i64(call, call->argv[2], &start) ||
+	    !cmd__parse_i64(call, call->argv[3], &end))
 		return;
 
 	const struct item *item = cmd__find(call, &call->keys[0]);

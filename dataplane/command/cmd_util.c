@@ -5,9 +5,11 @@
 #include <stdlib.h>
 
 /*
- * What most handlers need: the errors with redis' words, numbers, look-ups that are counted, and room for
- * arrays as long as a request. Called by the handlers on whichever thread runs them.
+ * What most handlers need: the errors with redis' words, numbers, look-ups that are counted, and
+ * room for arrays as long as a request. Called by the handlers on whichever thread runs them.
  */
+
+#define CONTAINER_MAX 24 // bytes of the longest name of a container, and to spare
 
 void cmd__syntax_error(struct cmd_call *call)
 {
@@ -17,6 +19,13 @@ void cmd__syntax_error(struct cmd_call *call)
 void cmd__no_memory(struct cmd_call *call)
 {
 	REPLY_ERROR(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+}
+
+const struct cmd_host_ops *cmd__host_ops(const struct cmd_call *call)
+{
+	static const struct cmd_host_ops none;
+
+	return call->thread->host_ops ? call->thread->host_ops : &none;
 }
 
 void cmd__no_host(struct cmd_call *call)
@@ -29,16 +38,24 @@ void cmd__arity_error(struct reply *reply, const struct cmd *cmd)
 	reply_error_format(reply, "ERR wrong number of arguments for '%s' command", cmd->name);
 }
 
-void cmd__unknown_subcommand(struct reply *reply, const struct slice *argv)
+/* The name of a container as redis shouts it. Returns its length. */
+static size_t upper_case(struct slice word, char to[CONTAINER_MAX])
 {
-	char container[32];
-	size_t len = argv[0].len < sizeof(container) ? argv[0].len : sizeof(container);
+	size_t len = word.len < CONTAINER_MAX ? word.len : CONTAINER_MAX;
 
 	for (size_t i = 0; i < len; i++) {
-		uint8_t c = argv[0].ptr[i];
+		uint8_t c = word.ptr[i];
 
-		container[i] = (char)(c >= 'a' && c <= 'z' ? c - 0x20 : c);
+		to[i] = (char)(c >= 'a' && c <= 'z' ? c - 0x20 : c);
 	}
+	return len;
+}
+
+void cmd__unknown_subcommand(struct reply *reply, const struct slice *argv)
+{
+	char container[CONTAINER_MAX];
+	size_t len = upper_case(argv[0], container);
+
 	reply_error_format(reply, "ERR unknown subcommand '%.*s'. Try %.*s HELP.",
 			   REPLY_ARG(argv[1]), (int)len, container);
 }
@@ -54,13 +71,11 @@ void cmd_container(struct cmd_call *call)
 
 void cmd__help(struct cmd_call *call, const char *const *lines, uint32_t count)
 {
-	char title[96] = "";
-	size_t len = 0;
+	static const char usage[] = " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
+	char title[CONTAINER_MAX + sizeof(usage)];
+	size_t len = upper_case(call->argv[0], title);
 
-	for (const uint8_t *c = call->argv[0].ptr; len < call->argv[0].len && len < 16; c++)
-		title[len++] = (char)(*c >= 'a' && *c <= 'z' ? *c - 0x20 : *c);
-	strcpy(title + len, " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
-
+	memcpy(title + len, usage, sizeof(usage));
 	reply_array(call->reply, count + 3);
 	reply_status(call->reply, slice_of_text(title));
 	for (uint32_t i = 0; i < count; i++)
@@ -87,7 +102,8 @@ void cmd__count_lookup(struct cmd_call *call, bool hit)
 struct item *cmd__find(struct cmd_call *call, const struct table_key *key)
 {
 	struct table_thread *tt = call->thread->tt;
-	struct item *item = unlikely(call->client->no_touch) ? table_peek(tt, key) : table_find(tt, key);
+	struct item *item =
+		unlikely(call->client->no_touch) ? table_peek(tt, key) : table_find(tt, key);
 
 	cmd__count_lookup(call, item != NULL);
 	return item;

@@ -12,7 +12,8 @@
 
 /*
  * The command engine: what a request means, whichever protocol and thread it came by. command.def
- * lists every command once. The engine blocks nowhere, knows no socket and no NIC, and reads no clock.
+ * lists every command once. The engine blocks nowhere, knows no socket and no NIC, and reads no
+ * clock.
  */
 
 /* The version whose behaviour the commands follow; what HELLO and INFO report as redis_version. */
@@ -22,7 +23,7 @@
 enum cmd_flag {
 	CMD_WRITE = 1 << 0,
 	CMD_READONLY = 1 << 1,
-	CMD_DENYOOM = 1 << 2,   // refused when memory is full
+	CMD_DENYOOM = 1 << 2, // refused when memory is full
 	CMD_ADMIN = 1 << 3,
 	CMD_NOSCRIPT = 1 << 4,
 	CMD_LOADING = 1 << 5,
@@ -34,7 +35,9 @@ enum cmd_flag {
 	CMD_NO_MULTI = 1 << 11,
 	CMD_ALLOW_BUSY = 1 << 12,
 	// From here on ours.
-	CMD_CONTROL = 1 << 16,  // runs on the control thread: may take long or needs what only control knows
+	CMD_CONTROL =
+		1
+		<< 16, // runs on the control thread: may take long or needs what only control knows
 	CMD_BACKGROUND = 1 << 17, // runs on a background thread: walks the whole keyspace
 	CMD_ADMIN_ONLY = 1 << 18, // only by the admin listener
 };
@@ -42,24 +45,25 @@ enum cmd_flag {
 struct cmd;
 struct cmd_call;
 
-#define CMD_UNLISTED UINT32_MAX // id of a row outside the registry, a protocol's own: not counted per command
+#define CMD_UNLISTED                                                                               \
+	UINT32_MAX // id of a row outside the registry, a protocol's own: not counted per command
 
 /* A registry row. Built from command.def; static and constant. */
 struct cmd {
-	const char *name;  // lower case; a subcommand is "container|name"
+	const char *name; // lower case; a subcommand is "container|name"
 	void (*run)(struct cmd_call *call);
-	int arity;         // as redis: the name counts, negative means at least
+	int arity; // as redis: the name counts, negative means at least
 	uint32_t flags;
 	int first_key, last_key, key_step; // as COMMAND INFO
-	const char *key_flags;             // of the key specification: "RW access update"; NULL: no keys
-	const char *key_notes;             // the specification's notes, or NULL
-	const char *acl_categories;        // "@read @string @fast"
-	const char *tips;                  // "nondeterministic_output", or ""
-	const char *group;                 // COMMAND DOCS
+	const char *key_flags;      // of the key specification: "RW access update"; NULL: no keys
+	const char *key_notes;      // the specification's notes, or NULL
+	const char *acl_categories; // "@read @string @fast"
+	const char *tips;           // "nondeterministic_output", or ""
+	const char *group;          // COMMAND DOCS
 	const char *summary;
 	const char *since;
 	const char *complexity;
-	uint32_t id;       // index of its statistics, 0 .. cmd_count() - 1
+	uint32_t id; // index of its statistics, 0 .. cmd_count() - 1
 };
 
 /* Per thread and command; written by the thread, read by all. */
@@ -72,7 +76,7 @@ struct cmd_stat {
 
 /* What all protocols count in a thread. */
 struct cmd_counters {
-	counter hits, misses;         // keyspace_hits, keyspace_misses
+	counter hits, misses; // keyspace_hits, keyspace_misses
 	counter commands;
 	counter error_replies;
 	counter mc_get_hits, mc_get_misses, mc_cmd_get, mc_cmd_set, mc_cmd_touch, mc_cmd_flush;
@@ -83,7 +87,10 @@ struct cmd_counters {
 	counter resp_protocol_errors;
 };
 
-/* What the engine asks of the process around it. Only CMD_CONTROL commands call these; NULL answers an error. */
+/*
+ * What the engine asks of the process around it. Only CMD_CONTROL commands call these; NULL
+ * answers an error.
+ */
 struct cmd_host_ops {
 	void (*info)(void *host, struct reply *r, const struct slice *sections, uint32_t count);
 	void (*config_get)(void *host, struct reply *r, const struct slice *patterns,
@@ -92,8 +99,10 @@ struct cmd_host_ops {
 	void (*config_set)(void *host, struct reply *r, const struct slice *pairs, uint32_t count);
 	void (*config_rewrite)(void *host, struct reply *r);
 	void (*reset_stats)(void *host);
-	// CLIENT LIST of all threads as one verbatim text. The arguments are those behind LIST and KILL, already
-	// found valid; cmd_client.h has the filter that they mean, the line's format and the replies.
+	// CLIENT LIST of all threads as one verbatim text. The arguments are those behind LIST
+	// and KILL, already
+	// found valid; cmd_client.h has the filter that they mean, the line's format and the
+	// replies.
 	void (*client_list)(void *host, struct reply *r, const struct slice *args, uint32_t count,
 			    struct client *self);
 	void (*client_kill)(void *host, struct reply *r, const struct slice *args, uint32_t count,
@@ -101,8 +110,9 @@ struct cmd_host_ops {
 	void (*shutdown)(void *host, struct reply *r);
 	void (*debug_sleep)(void *host, double seconds);
 	/*
-	 * memcached's `stats SUB` of the whole process, without the END line; mc_stats_encode() knows the names. Asked only for groups
-	 * that it knows; `sub` is empty for the general one.
+	 * memcached's `stats SUB` of the whole process, without the END line; mc_stats_encode()
+	 * knows the names. Asked only for groups that it knows; `sub` is empty for the general
+	 * one.
 	 */
 	void (*mc_stats)(void *host, struct out *out, struct slice sub);
 };
@@ -111,12 +121,12 @@ struct cmd_host_ops {
 struct cmd_thread {
 	struct table *table;
 	struct table_thread *tt;
-	struct cmd_stat *stats;             // cmd_count() of them
+	struct cmd_stat *stats; // cmd_count() of them
 	struct cmd_counters *counters;
 	const struct cmd_host_ops *host_ops; // NULL on workers
 	void *host;
-	uint64_t now_ms;                    // Unix time of the burst
-	uint64_t now_us;                    // the same in microseconds, for TIME
+	uint64_t now_ms; // Unix time of the burst
+	uint64_t now_us; // the same in microseconds, for TIME
 	struct rng rng;
 };
 
@@ -126,10 +136,11 @@ struct cmd_call {
 	struct client *client;
 	const struct cmd *cmd;
 	uint32_t argc;
-	const struct slice *argv;       // argv[0] is the command's name
-	const struct table_key *keys;   // the arguments at cmd->first_key .. last_key, hashed already
+	const struct slice *argv;     // argv[0] is the command's name
+	const struct table_key *keys; // the arguments at cmd->first_key .. last_key, hashed already
 	uint32_t key_count;
-	struct blob *const *blobs;      // NULL, or per argument NULL or the blob that is it: blob_ref() to keep
+	struct blob *const
+		*blobs; // NULL, or per argument NULL or the blob that is it: blob_ref() to keep
 	struct reply *reply;
 };
 
@@ -140,21 +151,25 @@ uint32_t cmd_count(void);
 const struct cmd *cmd_at(uint32_t id);
 
 /*
- * Finds a command by its words: argv[0], and argv[1] for a container like CLIENT. NULL when there is none; an
- * unknown subcommand gives the container's own row, which cmd_admit() refuses. Case does not matter. Any thread.
+ * Finds a command by its words: argv[0], and argv[1] for a container like CLIENT. NULL when there
+ * is none; an unknown subcommand gives the container's own row, which cmd_admit() refuses. Case
+ * does not matter. Any thread.
  */
 const struct cmd *cmd_lookup(const struct slice *argv, uint32_t argc);
 
 /*
- * Whether a request may run at all: unknown command, arity, admin only, memory full. True, or false after the
- * error has been written. `cmd` may be NULL. To be asked on the thread that received the request, and for a
- * CMD_WRITE on one that may write.
+ * Whether a request may run at all: unknown command, arity, admin only, memory full. True, or
+ * false after the error has been written. `cmd` may be NULL. To be asked on the thread that
+ * received the request, and for a CMD_WRITE on one that may write.
  */
-bool cmd_admit(struct cmd_thread *thread, struct client *client, const struct cmd *cmd, uint32_t argc,
-	       const struct slice *argv, struct reply *reply);
+bool cmd_admit(struct cmd_thread *thread, struct client *client, const struct cmd *cmd,
+	       uint32_t argc, const struct slice *argv, struct reply *reply);
 
 /* Runs an admitted request and counts it. */
 void cmd_run(struct cmd_call *call);
 
-/* Redis' glob: * ? [a-z] [^a] and backslash. Never more than pattern times text steps. Any thread. */
+/*
+ * Redis' glob: * ? [a-z] [^a] and backslash. Never more than pattern times text steps. Any
+ * thread.
+ */
 bool cmd_glob_match(struct slice pattern, struct slice text, bool nocase);

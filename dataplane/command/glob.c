@@ -2,10 +2,11 @@
 #include "dataplane/command/command.h"
 
 /*
- * Glob patterns of KEYS, SCAN, CONFIG GET and COMMAND LIST with the semantics of redis' stringmatchlen(), its
- * corners included: ranges compare signed bytes, a class that never closes ends with the pattern, and nothing but the empty
- * pattern matches the empty text. Every element but * takes exactly one byte, so going back to the last *
- * alone finds a match if there is one: pattern times text steps at worst, where recursion would be exponential.
+ * Glob patterns of KEYS, SCAN, CONFIG GET and COMMAND LIST with the semantics of redis'
+ * stringmatchlen(), its corners included: ranges compare signed bytes, a class that never closes
+ * ends with the pattern, and nothing but the empty pattern matches the empty text. Every element
+ * but * takes exactly one byte, so going back to the last * alone finds a match if there is one:
+ * pattern times text steps at worst, where recursion would be exponential.
  */
 
 struct cursor {
@@ -20,7 +21,10 @@ static int fold(uint8_t c, bool nocase)
 	return (signed char)c;
 }
 
-/* Matches one byte against a class; p stands behind the bracket and is moved to behind the closing one. */
+/*
+ * Matches one byte against a class; p stands behind the bracket and is moved to behind the
+ * closing one.
+ */
 static bool match_class(struct cursor *p, uint8_t byte, bool nocase)
 {
 	const int c = fold(byte, nocase);

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 /*
- * The one reply helper that is not a leaf of the ops table: errors that quote what a client sent. Runs
- * wherever a command runs.
+ * The one reply helper that is not a leaf of the ops table: errors that quote what a client sent.
+ * Runs wherever a command runs.
  */
 
 #define ERROR_TEXT_MAX 512 // bytes with the terminator

@@ -9,22 +9,24 @@
 struct item;
 
 /*
- * What a command answers, before it has a wire form. The protocol that read the request supplies the
- * ops; the bytes go to `out`. Aggregates announce their element count first, as the wire does.
+ * What a command answers, before it has a wire form. The protocol that read the request supplies
+ * the ops; the bytes go to `out`. Aggregates announce their element count first, as the wire
+ * does.
  */
 struct reply;
 
 struct reply_ops {
-	void (*status)(struct reply *r, struct slice text);   // +OK
-	void (*error)(struct reply *r, struct slice text);    // "ERR ...", no line ends inside
+	void (*status)(struct reply *r, struct slice text); // +OK
+	void (*error)(struct reply *r, struct slice text);  // "ERR ...", no line ends inside
 	void (*integer)(struct reply *r, int64_t value);
 	void (*real)(struct reply *r, double value);
 	void (*boolean)(struct reply *r, bool value);
 	void (*bulk)(struct reply *r, struct slice bytes);
 	void (*verbatim)(struct reply *r, const char format[3], struct slice text);
-	void (*item_value)(struct reply *r, const struct item *item); // a long one is sent by reference
-	void (*null)(struct reply *r);       // RESP2 $-1
-	void (*null_array)(struct reply *r); // RESP2 *-1
+	void (*item_value)(struct reply *r,
+			   const struct item *item); // a long one is sent by reference
+	void (*null)(struct reply *r);               // RESP2 $-1
+	void (*null_array)(struct reply *r);         // RESP2 *-1
 	void (*array)(struct reply *r, uint32_t count);
 	void (*map)(struct reply *r, uint32_t pairs);
 	void (*set)(struct reply *r, uint32_t count);

@@ -8,9 +8,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 /* The bench of engine_bench.h: what a worker does around cmd_run(), without its connections. */
 
@@ -65,7 +65,8 @@ static uint32_t find_keys(struct bench *b, const struct cmd *cmd, const struct s
 	if (cmd->first_key == 0)
 		return 0;
 	last = cmd->last_key < 0 ? argc - (uint32_t)-cmd->last_key : (uint32_t)cmd->last_key;
-	for (uint32_t i = (uint32_t)cmd->first_key; i <= last && i < argc; i += (uint32_t)cmd->key_step)
+	for (uint32_t i = (uint32_t)cmd->first_key; i <= last && i < argc;
+	     i += (uint32_t)cmd->key_step)
 		keys[count++] = table_key(b->table, argv[i]);
 	return count;
 }

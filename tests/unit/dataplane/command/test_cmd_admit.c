@@ -57,10 +57,10 @@ static void test_requests_counted_by_outcome(void **state)
 	struct cmd_stat *incr_stat = &b.thread.stats[cmd_lookup(&incr, 1)->id];
 
 	bench_run(&b, "get a");
-	bench_run(&b, "get");        // refused
-	bench_run(&b, "nothing");    // unknown
+	bench_run(&b, "get");     // refused
+	bench_run(&b, "nothing"); // unknown
 	bench_run(&b, "set s word");
-	bench_run(&b, "incr s");     // fails
+	bench_run(&b, "incr s"); // fails
 	assert_int_equal(counter_read(&get_stat->calls), 1);
 	assert_int_equal(counter_read(&get_stat->rejected), 1);
 	assert_int_equal(counter_read(&get_stat->failed), 0);
@@ -96,11 +96,13 @@ static void test_full_memory_refuses_growth_only(void **state)
 		const char *request;
 		bool refused;
 	} requests[] = {
-		{"set a 1", true},       {"setnx b 1", true},   {"incr n", true},  {"append k x", true},
-		{"mset a 1", true},      {"setrange k 0 x", true}, {"incrbyfloat n 1", true},
-		{"getset k v", true},    {"get k", false},      {"exists k", false}, {"del x", false},
-		{"ttl k", false},        {"ping", false},       {"flushall", false},
+		{"set a 1", true},         {"setnx b 1", true},  {"incr n", true},
+		{"append k x", true},      {"mset a 1", true},   {"setrange k 0 x", true},
+		{"incrbyfloat n 1", true}, {"getset k v", true}, {"get k", false},
+		{"exists k", false},       {"del x", false},     {"ttl k", false},
+		{"ping", false},           {"flushall", false},
 	};
+
 	static const char oom[] = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
 	struct bench b;
 

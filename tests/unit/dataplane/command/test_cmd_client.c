@@ -8,7 +8,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-/* CLIENT against the wire, and the filter and format that hosts use. Replies are what redis-server 7.0.15 answered. */
+/*
+ * CLIENT against the wire, and the filter and format that hosts use. Replies are what
+ * redis-server 7.0.15 answered.
+ */
 
 static const struct bench_case cases[] = {
 	CASE("getname without one", NULL, "client getname", "$-1\r\n"),
@@ -47,7 +50,8 @@ static const struct bench_case cases[] = {
 	CASE("list id alone", NULL, "client list id", "-ERR syntax error\r\n"),
 	CASE("list bad option", NULL, "client list foo", "-ERR syntax error\r\n"),
 	CASE("id", NULL, "client id", ":7\r\n"),
-	CASE("setname of 63 bytes", "client setname 63*n", "client setname", "-ERR wrong number of "
+	CASE("setname of 63 bytes", "client setname 63*n", "client setname",
+	     "-ERR wrong number of "
 	     "arguments for 'client|setname' command\r\n"),
 	CASE("setname of 64 bytes", NULL, "client setname 64*n",
 	     "-ERR Client names cannot be longer than 63 bytes.\r\n"),
@@ -55,7 +59,8 @@ static const struct bench_case cases[] = {
 	CASE("no-touch bad", NULL, "client no-touch maybe", "-ERR syntax error\r\n"),
 	CASE("setinfo lib-name", NULL, "client setinfo LIB-NAME redis-py", "+OK\r\n"),
 	CASE("setinfo lib-ver", NULL, "client setinfo lib-ver 8.0", "+OK\r\n"),
-	CASE("setinfo unknown", NULL, "client setinfo foo bar", "-ERR Unrecognized option 'foo'\r\n"),
+	CASE("setinfo unknown", NULL, "client setinfo foo bar",
+	     "-ERR Unrecognized option 'foo'\r\n"),
 	CASE("setinfo blank", NULL, "client setinfo LIB-VER a\\sb",
 	     "-ERR LIB-VER cannot contain spaces, newlines or special characters.\r\n"),
 	CASE("setinfo long", NULL, "client setinfo lib-ver 64*1",
@@ -69,11 +74,21 @@ static void test_client_case_answers_as_redis(void **state)
 
 /* Three clients, of which the second asks. */
 static const struct client clients[] = {
-	{.id = 1, .remote = {[10] = 0xff, 0xff, 10, 0, 0, 1}, .remote_port = 1000,
-	 .local = {[10] = 0xff, 0xff, 10, 0, 0, 9}, .local_port = 6379},
-	{.id = 2, .remote = {[10] = 0xff, 0xff, 10, 0, 0, 2}, .remote_port = 2000,
-	 .local = {[10] = 0xff, 0xff, 10, 0, 0, 9}, .local_port = 6379},
-	{.id = 3, .remote = {[15] = 1}, .remote_port = 3000, .local = {[15] = 1}, .local_port = 6379},
+	{.id = 1,
+	 .remote = {[10] = 0xff, 0xff, 10, 0, 0, 1},
+	 .remote_port = 1000,
+	 .local = {[10] = 0xff, 0xff, 10, 0, 0, 9},
+	 .local_port = 6379},
+	{.id = 2,
+	 .remote = {[10] = 0xff, 0xff, 10, 0, 0, 2},
+	 .remote_port = 2000,
+	 .local = {[10] = 0xff, 0xff, 10, 0, 0, 9},
+	 .local_port = 6379},
+	{.id = 3,
+	 .remote = {[15] = 1},
+	 .remote_port = 3000,
+	 .local = {[15] = 1},
+	 .local_port = 6379},
 };
 
 #define ASKING_ID 2
@@ -114,6 +129,7 @@ static void host_kill(void *host, struct reply *r, const struct slice *args, uin
 static void test_filter_means_the_clients(void **state)
 {
 	static const struct cmd_host_ops ops = {.client_list = host_list, .client_kill = host_kill};
+
 	static const struct {
 		const char *request;
 		const char *reply; // the ids, then the reply of KILL
@@ -154,13 +170,17 @@ static void test_filter_means_the_clients(void **state)
 static void test_client_line_as_redis(void **state)
 {
 	static const char line[] =
-		"id=1 addr=10.0.0.1:1000 laddr=10.0.0.9:6379 fd=12 name=me age=90 idle=2 flags=N db=0 sub=0 "
-		"psub=0 ssub=0 multi=-1 qbuf=10 qbuf-free=20 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=30 "
+		"id=1 addr=10.0.0.1:1000 laddr=10.0.0.9:6379 fd=12 name=me age=90 idle=2 flags=N "
+		"db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=10 qbuf-free=20 argv-mem=0 multi-mem=0 "
+		"rbs=0 rbp=0 obl=30 "
 		"oll=0 omem=30 tot-mem=40 events=rw cmd=client|list user=default redir=-1 resp=3 "
 		"lib-name=lib lib-ver=1\n";
 	struct client client = clients[0];
-	struct cmd_client_io io = {.fd = 12, .input_bytes = 10, .input_room_bytes = 20,
-				   .output_bytes = 30, .memory_bytes = 40};
+	struct cmd_client_io io = {.fd = 12,
+				   .input_bytes = 10,
+				   .input_room_bytes = 20,
+				   .output_bytes = 30,
+				   .memory_bytes = 40};
 	struct fake_out out;
 
 	client.resp = 3;

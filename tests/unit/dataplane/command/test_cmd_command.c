@@ -19,22 +19,22 @@ static const struct bench_case cases[] = {
 	     "$4\r\nspec\r\n*6\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n"
 	     "$5\r\nlimit\r\n:0\r\n*0\r\n"),
 	CASE3("info get, resp3", NULL, "command info get",
-	     "*1\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n"
-	     ":1\r\n:1\r\n~3\r\n+@read\r\n+@string\r\n+@fast\r\n~0\r\n~1\r\n"
-	     "%3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n+access\r\n$12\r\nbegin_search\r\n"
-	     "%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n%1\r\n$5\r\n"
-	     "index\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\ntype\r\n$5\r\nrange\r\n"
-	     "$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n"
-	     "$5\r\nlimit\r\n:0\r\n~0\r\n"),
+	      "*1\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n"
+	      ":1\r\n:1\r\n~3\r\n+@read\r\n+@string\r\n+@fast\r\n~0\r\n~1\r\n"
+	      "%3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n+access\r\n$12\r\nbegin_search\r\n"
+	      "%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n%1\r\n$5\r\n"
+	      "index\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\ntype\r\n$5\r\nrange\r\n"
+	      "$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n"
+	      "$5\r\nlimit\r\n:0\r\n~0\r\n"),
 	CASE3("info set, resp3", NULL, "command info set",
-	     "*1\r\n*10\r\n$3\r\nset\r\n:-3\r\n~2\r\n+write\r\n+denyoom\r\n"
-	     ":1\r\n:1\r\n:1\r\n~3\r\n+@write\r\n+@string\r\n+@slow\r\n~0\r\n"
-	     "~1\r\n%4\r\n$5\r\nnotes\r\n$48\r\nRW and ACCESS due to the optional `GET` argume"
-	     "nt\r\n$5\r\nflags\r\n~4\r\n+RW\r\n+access\r\n+update\r\n+variable_flags\r\n"
-	     "$12\r\nbegin_search\r\n%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\n"
-	     "spec\r\n%1\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\n"
-	     "type\r\n$5\r\nrange\r\n$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n"
-	     "$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n~0\r\n"),
+	      "*1\r\n*10\r\n$3\r\nset\r\n:-3\r\n~2\r\n+write\r\n+denyoom\r\n"
+	      ":1\r\n:1\r\n:1\r\n~3\r\n+@write\r\n+@string\r\n+@slow\r\n~0\r\n"
+	      "~1\r\n%4\r\n$5\r\nnotes\r\n$48\r\nRW and ACCESS due to the optional `GET` argume"
+	      "nt\r\n$5\r\nflags\r\n~4\r\n+RW\r\n+access\r\n+update\r\n+variable_flags\r\n"
+	      "$12\r\nbegin_search\r\n%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\n"
+	      "spec\r\n%1\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\n"
+	      "type\r\n$5\r\nrange\r\n$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n"
+	      "$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n~0\r\n"),
 	CASE("info unknown", NULL, "command info nothing", "*1\r\n$-1\r\n"),
 	CASE3("info unknown, resp3", NULL, "command info nothing", "*1\r\n_\r\n"),
 	CASE("info subcommand", NULL, "command info client|id",
@@ -67,8 +67,8 @@ static const struct bench_case cases[] = {
 	CASE("getkeysandflags", NULL, "command getkeysandflags get k",
 	     "*1\r\n*2\r\n$1\r\nk\r\n*2\r\n+RO\r\n+access\r\n"),
 	CASE3("getkeysandflags, resp3", NULL, "command getkeysandflags del a b",
-	     "*2\r\n*2\r\n$1\r\na\r\n~2\r\n+RM\r\n+delete\r\n*2\r\n$1\r\nb\r\n"
-	     "~2\r\n+RM\r\n+delete\r\n"),
+	      "*2\r\n*2\r\n$1\r\na\r\n~2\r\n+RM\r\n+delete\r\n*2\r\n$1\r\nb\r\n"
+	      "~2\r\n+RM\r\n+delete\r\n"),
 	CASE("getkeysandflags set", NULL, "command getkeysandflags set k v",
 	     "*1\r\n*2\r\n$1\r\nk\r\n*2\r\n+OW\r\n+update\r\n"),
 	CASE("getkeysandflags set get", NULL, "command getkeysandflags set k v nx get",
@@ -80,7 +80,7 @@ static const struct bench_case cases[] = {
 	CASE("list by pattern", NULL, "command list filterby pattern GETR*",
 	     "*1\r\n$8\r\ngetrange\r\n"),
 	CASE3("list by pattern, resp3", NULL, "command list filterby pattern getr*",
-	     "*1\r\n$8\r\ngetrange\r\n"),
+	      "*1\r\n$8\r\ngetrange\r\n"),
 	CASE("docs unknown", NULL, "command docs nothing", "*0\r\n"),
 	CASE("command unknown", NULL, "command foo",
 	     "-ERR unknown subcommand 'foo'. Try COMMAND HELP.\r\n"),

@@ -7,7 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-/* The handshake and its relatives against the wire. Replies are what redis-server 7.0.15 answered. */
+/*
+ * The handshake and its relatives against the wire. Replies are what redis-server 7.0.15
+ * answered.
+ */
 
 static const struct bench_case cases[] = {
 	CASE("ping", NULL, "ping", "+PONG\r\n"),
@@ -57,8 +60,7 @@ static const struct bench_case cases[] = {
 	CASE("auth too many", NULL, "auth a b c", "-ERR syntax error\r\n"),
 	CASE("auth arity", NULL, "auth", "-ERR wrong number of arguments for 'auth' command\r\n"),
 	CASE("readonly", NULL, "readonly", "-ERR This instance has cluster support disabled\r\n"),
-	CASE("readwrite", NULL, "readwrite",
-	     "-ERR This instance has cluster support disabled\r\n"),
+	CASE("readwrite", NULL, "readwrite", "-ERR This instance has cluster support disabled\r\n"),
 	CASE("asking", NULL, "asking", "-ERR This instance has cluster support disabled\r\n"),
 	CASE("cluster", NULL, "cluster info",
 	     "-ERR This instance has cluster support disabled\r\n"),

@@ -7,7 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-/* Commands on keys, one and many, against the wire. Replies are what redis-server 7.0.15 answered. */
+/*
+ * Commands on keys, one and many, against the wire. Replies are what redis-server 7.0.15
+ * answered.
+ */
 
 static const struct bench_case cases[] = {
 	CASE("del of nothing", NULL, "del k", ":0\r\n"),

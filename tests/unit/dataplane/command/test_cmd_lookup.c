@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 /* The registry: every row is found by its words, and its columns make sense together. */
 
@@ -54,14 +54,22 @@ static void test_lookup_words_give_rows(void **state)
 		const char *first, *second;
 		const char *name; // NULL: none
 	} words[] = {
-		{"get", "client", "get"},       {"GeT", NULL, "get"},
-		{"gett", NULL, NULL},           {"ge", NULL, NULL},
-		{"", NULL, NULL},               {"client", NULL, "client"},
-		{"client", "id", "client|id"},  {"CLIENT", "No-Evict", "client|no-evict"},
-		{"client", "nothing", "client"}, {"client", "", "client"},
-		{"client|id", NULL, NULL},      {"config", "id", "config"},
-		{"id", NULL, NULL},             {"get ", NULL, NULL},
-		{"G\x05T", NULL, NULL},         {"client", "no\remove", "client"},
+		{"get", "client", "get"},
+		{"GeT", NULL, "get"},
+		{"gett", NULL, NULL},
+		{"ge", NULL, NULL},
+		{"", NULL, NULL},
+		{"client", NULL, "client"},
+		{"client", "id", "client|id"},
+		{"CLIENT", "No-Evict", "client|no-evict"},
+		{"client", "nothing", "client"},
+		{"client", "", "client"},
+		{"client|id", NULL, NULL},
+		{"config", "id", "config"},
+		{"id", NULL, NULL},
+		{"get ", NULL, NULL},
+		{"G\x05T", NULL, NULL},
+		{"client", "no\remove", "client"},
 		{"commandcommandcommandcommandcommand", NULL, NULL},
 	};
 
@@ -80,7 +88,7 @@ static void test_lookup_control_bytes_are_no_letters(void **state)
 {
 	struct slice word = {(const uint8_t *)"g\x45t", 3};
 	struct slice other = {(const uint8_t *)"\x07"
-						"et",
+					       "et",
 			      3};
 
 	assert_non_null(cmd_lookup(&word, 1));
@@ -94,9 +102,11 @@ static void test_rows_are_consistent(void **state)
 		bool both = (cmd->flags & CMD_WRITE) && (cmd->flags & CMD_READONLY);
 		bool has_keys = cmd->first_key > 0;
 
-		if (both || has_keys != (cmd->key_flags != NULL) || has_keys != (cmd->key_step > 0) ||
+		if (both || has_keys != (cmd->key_flags != NULL) ||
+		    has_keys != (cmd->key_step > 0) ||
 		    ((cmd->flags & CMD_DENYOOM) && !(cmd->flags & CMD_WRITE)) || cmd->arity == 0 ||
-		    !cmd->run || !cmd->summary[0] || !cmd->group[0] || cmd->acl_categories[0] != '@')
+		    !cmd->run || !cmd->summary[0] || !cmd->group[0] ||
+		    cmd->acl_categories[0] != '@')
 			fail_msg("the row of %s", cmd->name);
 		// Whoever finds the keys relies on the arity for them to be there.
 		if (has_keys)

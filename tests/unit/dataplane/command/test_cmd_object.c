@@ -37,8 +37,7 @@ static const struct bench_case cases[] = {
 	     "-ERR syntax error\r\n"),
 	CASE("memory usage samples without a number", "set k v", "memory usage k samples",
 	     "-ERR syntax error\r\n"),
-	CASE("memory usage bad option", "set k v", "memory usage k foo 1",
-	     "-ERR syntax error\r\n"),
+	CASE("memory usage bad option", "set k v", "memory usage k foo 1", "-ERR syntax error\r\n"),
 };
 
 static void test_object_case_answers_as_redis(void **state)

@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
+#include <cmocka.h>
 
 /* SCAN and KEYS against the wire. Replies are what redis-server 7.0.15 answered. */
 
@@ -56,7 +56,9 @@ static void iterate(struct bench *b, const char *options, uint32_t keys, uint32_
 		unsigned long long cursor;
 		int elements, skip;
 
-		assert_int_equal(sscanf(at, "*2\r\n$%*d\r\n%llu\r\n*%d\r\n%n", &cursor, &elements, &skip), 2);
+		assert_int_equal(
+			sscanf(at, "*2\r\n$%*d\r\n%llu\r\n*%d\r\n%n", &cursor, &elements, &skip),
+			2);
 		for (at += skip; elements > 0; elements--) {
 			uint32_t key;
 
@@ -74,9 +76,16 @@ static void iterate(struct bench *b, const char *options, uint32_t keys, uint32_
 
 static void test_scan_iteration_gives_every_key(void **state)
 {
-	static const char *const options[] = {"", " count 1", " count 7", " count 1000000", " match key*",
+	static const char *const options[] = {"",
+					      " count 1",
+					      " count 7",
+					      " count 1000000",
+					      " match key*",
 					      " match * type string count 50"};
-	enum { KEYS = 3000 };
+
+	enum {
+		KEYS = 3000
+	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(options); i++) {
 		uint32_t seen[KEYS] = {0};
@@ -109,7 +118,8 @@ static void test_scan_huge_count_bounded(void **state)
 	}
 	struct slice reply = bench_run(&b, "scan 0 count 9223372036854775807");
 
-	assert_int_equal(sscanf((const char *)reply.ptr, "*2\r\n$%*d\r\n%*u\r\n*%d\r\n", &elements), 1);
+	assert_int_equal(sscanf((const char *)reply.ptr, "*2\r\n$%*d\r\n%*u\r\n*%d\r\n", &elements),
+			 1);
 	assert_in_range(elements, 1000, 2000);
 	bench_close(&b);
 }

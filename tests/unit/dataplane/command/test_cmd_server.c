@@ -5,10 +5,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
+#include <cmocka.h>
 
-/* Commands that a host serves, against the wire and with a host. Replies are what redis-server 7.0.15 answered. */
+/*
+ * Commands that a host serves, against the wire and with a host. Replies are what redis-server
+ * 7.0.15 answered.
+ */
 
 static const struct bench_case cases[] = {
 	CASE("config alone", NULL, "config",
@@ -20,8 +23,7 @@ static const struct bench_case cases[] = {
 	CASE("config set odd", NULL, "config set a b c", "-ERR syntax error\r\n"),
 	CASE("config set arity", NULL, "config set a",
 	     "-ERR wrong number of arguments for 'config|set' command\r\n"),
-	CASE("time arity", NULL, "time x",
-	     "-ERR wrong number of arguments for 'time' command\r\n"),
+	CASE("time arity", NULL, "time x", "-ERR wrong number of arguments for 'time' command\r\n"),
 };
 
 static void test_server_case_answers_as_redis(void **state)
@@ -145,8 +147,15 @@ static void test_no_host_answers_an_error(void **state)
 {
 	static const struct cmd_host_ops none = {0};
 	static const char *const requests[] = {
-		"info",        "config get *", "config set a b", "config rewrite", "config resetstat",
-		"client list", "client kill id 5", "shutdown",   "debug sleep 0",
+		"info",
+		"config get *",
+		"config set a b",
+		"config rewrite",
+		"config resetstat",
+		"client list",
+		"client kill id 5",
+		"shutdown",
+		"debug sleep 0",
 	};
 	struct bench b;
 
@@ -168,7 +177,8 @@ static void test_time_in_seconds_and_microseconds(void **state)
 
 	bench_open(&b);
 	bench_set_time(&b, 1700000001005);
-	assert_true(slice_equal(bench_run(&b, "time"), SLICE_LITERAL("*2\r\n$10\r\n1700000001\r\n$4\r\n5123\r\n")));
+	assert_true(slice_equal(bench_run(&b, "time"),
+				SLICE_LITERAL("*2\r\n$10\r\n1700000001\r\n$4\r\n5123\r\n")));
 	bench_close(&b);
 }
 

@@ -5,14 +5,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 /* The string commands against the wire. Replies are what redis-server 7.0.15 answered. */
 
-#define SYNTAX     "-ERR syntax error\r\n"
-#define NOT_INT    "-ERR value is not an integer or out of range\r\n"
-#define TOO_LONG   "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n"
+#define SYNTAX   "-ERR syntax error\r\n"
+#define NOT_INT  "-ERR value is not an integer or out of range\r\n"
+#define TOO_LONG "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n"
 
 static const struct bench_case cases[] = {
 	CASE("get of nothing", NULL, "get k", "$-1\r\n"),
@@ -52,7 +52,8 @@ static const struct bench_case cases[] = {
 	CASE("set ex without a number", NULL, "set k v ex", SYNTAX),
 	CASE("set persist", NULL, "set k v persist", SYNTAX),
 	CASE("set ex 0", NULL, "set k v ex 0", "-ERR invalid expire time in 'set' command\r\n"),
-	CASE("set ex negative", NULL, "set k v ex -1", "-ERR invalid expire time in 'set' command\r\n"),
+	CASE("set ex negative", NULL, "set k v ex -1",
+	     "-ERR invalid expire time in 'set' command\r\n"),
 	CASE("set ex word", NULL, "set k v ex ten", NOT_INT),
 	CASE("set ex overflow in seconds", NULL, "set k v ex 9223372036854776",
 	     "-ERR invalid expire time in 'set' command\r\n"),
@@ -67,7 +68,8 @@ static const struct bench_case cases[] = {
 	CASE("setnx again", "setnx k v", "setnx k w", ":0\r\n"),
 	CASE("setex", "setex k 100 v", "ttl k", ":100\r\n"),
 	CASE("setex 0", NULL, "setex k 0 v", "-ERR invalid expire time in 'setex' command\r\n"),
-	CASE("psetex -1", NULL, "psetex k -1 v", "-ERR invalid expire time in 'psetex' command\r\n"),
+	CASE("psetex -1", NULL, "psetex k -1 v",
+	     "-ERR invalid expire time in 'psetex' command\r\n"),
 	CASE("psetex word", NULL, "psetex k x v", NOT_INT),
 	CASE("getset", "set k v ex 100", "getset k w", "$1\r\nv\r\n"),
 	CASE("getset drops the deadline", "set k v ex 100;getset k w", "ttl k", ":-1\r\n"),
@@ -82,7 +84,8 @@ static const struct bench_case cases[] = {
 	CASE("getex in the past deletes", "set k v;getex k pxat 1", "exists k", ":0\r\n"),
 	CASE("getex of nothing, bad number", NULL, "getex k ex abc", "$-1\r\n"),
 	CASE("getex bad number", "set k v", "getex k ex abc", NOT_INT),
-	CASE("getex ex 0", "set k v", "getex k ex 0", "-ERR invalid expire time in 'getex' command\r\n"),
+	CASE("getex ex 0", "set k v", "getex k ex 0",
+	     "-ERR invalid expire time in 'getex' command\r\n"),
 	CASE("getex nx", "set k v", "getex k nx", SYNTAX),
 	CASE("getex ex persist", "set k v", "getex k ex 1 persist", SYNTAX),
 	CASE("append to nothing", NULL, "append k abc", ":3\r\n"),
@@ -112,7 +115,8 @@ static const struct bench_case cases[] = {
 	CASE("setrange nothing on nothing", NULL, "setrange k 5 \"\"", ":0\r\n"),
 	CASE("setrange nothing makes no key", "setrange k 5 \"\"", "exists k", ":0\r\n"),
 	CASE("setrange nothing", "set k hello", "setrange k 100 \"\"", ":5\r\n"),
-	CASE("setrange keeps the deadline", "set k hello ex 100;setrange k 0 J", "ttl k", ":100\r\n"),
+	CASE("setrange keeps the deadline", "set k hello ex 100;setrange k 0 J", "ttl k",
+	     ":100\r\n"),
 	CASE("setrange into a blob", "setrange k 5000 x;setrange k 4999 yz", "getrange k 4998 -1",
 	     "$3\r\n\0yz\r\n"),
 	CASE("setrange negative", NULL, "setrange k -1 x", "-ERR offset is out of range\r\n"),
@@ -131,12 +135,15 @@ static void release_malloced(struct blob *blob)
 	free(blob);
 }
 
-/* A value that was received into a blob is stored as that blob: SET, SETNX, APPEND to nothing, MSET. */
+/*
+ * A value that was received into a blob is stored as that blob: SET, SETNX, APPEND to nothing,
+ * MSET.
+ */
 static void test_landed_argument_stored_without_copy(void **state)
 {
 	static const char *const words[][3] = {
-		{"set", "k", NULL}, {"setnx", "k", NULL}, {"append", "k", NULL}, {"mset", "k", NULL},
-		{"getset", "k", NULL},
+		{"set", "k", NULL},  {"setnx", "k", NULL},  {"append", "k", NULL},
+		{"mset", "k", NULL}, {"getset", "k", NULL},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
@@ -145,7 +152,8 @@ static void test_landed_argument_stored_without_copy(void **state)
 
 		assert_non_null(blob);
 		bench_open(&b);
-		*blob = (struct blob){.refs = 1, .release = release_malloced, .len = 50000, .capacity = 50000};
+		*blob = (struct blob){
+			.refs = 1, .release = release_malloced, .len = 50000, .capacity = 50000};
 		memset(blob->bytes, 'v', 50000);
 
 		struct slice argv[3] = {slice_of_text(words[i][0]), slice_of_text(words[i][1]),
@@ -175,12 +183,23 @@ static void test_reads_count_hits_and_misses(void **state)
 		const char *request;
 		uint64_t hits, misses;
 	} reads[] = {
-		{"get k", 1, 0},          {"get x", 0, 1},        {"mget k x k", 2, 1},
-		{"strlen k", 1, 0},       {"getrange k 0 1", 1, 0}, {"exists k x", 1, 1},
-		{"ttl x", 0, 1},          {"getex k", 1, 0},      {"type k", 1, 0},
-		{"set k v get", 1, 0},    {"set k v", 0, 0},      {"incr n", 0, 0},
-		{"append a b", 0, 0},     {"expire x 1", 0, 0},   {"getset k v", 1, 0},
-		{"getdel x", 0, 1},       {"object encoding k", 1, 0},
+		{"get k", 1, 0},
+		{"get x", 0, 1},
+		{"mget k x k", 2, 1},
+		{"strlen k", 1, 0},
+		{"getrange k 0 1", 1, 0},
+		{"exists k x", 1, 1},
+		{"ttl x", 0, 1},
+		{"getex k", 1, 0},
+		{"type k", 1, 0},
+		{"set k v get", 1, 0},
+		{"set k v", 0, 0},
+		{"incr n", 0, 0},
+		{"append a b", 0, 0},
+		{"expire x 1", 0, 0},
+		{"getset k v", 1, 0},
+		{"getdel x", 0, 1},
+		{"object encoding k", 1, 0},
 	};
 	struct bench b;
 
@@ -205,11 +224,11 @@ static void test_expired_key_counts_as_absent(void **state)
 		const char *request;
 		const char *reply;
 	} requests[] = {
-		{"get k", "$-1\r\n"},       {"set k w xx", "$-1\r\n"}, {"set k w nx", "+OK\r\n"},
-		{"setnx k w", ":1\r\n"},    {"append k w", ":1\r\n"},  {"incr k", ":1\r\n"},
-		{"del k", ":0\r\n"},        {"del k k", ":0\r\n"},     {"msetnx k w", ":1\r\n"},
-		{"expire k 10", ":0\r\n"},  {"ttl k", ":-2\r\n"},      {"persist k", ":0\r\n"},
-		{"getdel k", "$-1\r\n"},    {"keys *", "*0\r\n"},      {"randomkey", "$-1\r\n"},
+		{"get k", "$-1\r\n"},         {"set k w xx", "$-1\r\n"}, {"set k w nx", "+OK\r\n"},
+		{"setnx k w", ":1\r\n"},      {"append k w", ":1\r\n"},  {"incr k", ":1\r\n"},
+		{"del k", ":0\r\n"},          {"del k k", ":0\r\n"},     {"msetnx k w", ":1\r\n"},
+		{"expire k 10", ":0\r\n"},    {"ttl k", ":-2\r\n"},      {"persist k", ":0\r\n"},
+		{"getdel k", "$-1\r\n"},      {"keys *", "*0\r\n"},      {"randomkey", "$-1\r\n"},
 		{"setrange k 1 x", ":2\r\n"},
 	};
 

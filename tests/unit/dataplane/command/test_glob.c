@@ -17,7 +17,8 @@ static const struct {
 } cases[] = {
 	{"", "", false, true},
 	{"", "a", false, false},
-	{"*", "", false, false}, // as redis: a text with nothing in it is matched by nothing but nothing
+	{"*", "", false,
+	 false}, // as redis: a text with nothing in it is matched by nothing but nothing
 	{"*", "a", false, true},
 	{"a*", "a", false, true},
 	{"a***", "a", false, true},
@@ -109,8 +110,8 @@ static void test_glob_many_stars_ends_soon(void **state)
 		pattern[i] = i % 2 ? 'a' : '*';
 	pattern[sizeof(pattern) - 1] = 'b';
 	memset(text, 'a', sizeof(text));
-	assert_false(cmd_glob_match(slice_of(pattern, sizeof(pattern)), slice_of(text, sizeof(text)),
-				    false));
+	assert_false(cmd_glob_match(slice_of(pattern, sizeof(pattern)),
+				    slice_of(text, sizeof(text)), false));
 }
 
 int main(void)

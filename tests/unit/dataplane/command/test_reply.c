@@ -15,6 +15,7 @@
 static void test_error_quotes_on_one_bounded_line(void **state)
 {
 	static char long_text[1000];
+
 	static const struct {
 		const char *arg;
 		size_t reply_len;
@@ -35,7 +36,8 @@ static void test_error_quotes_on_one_bounded_line(void **state)
 		reply = resp_reply(&out.out, 2);
 		reply_error_format(&reply, "ERR '%s'", cases[i].arg);
 		assert_int_equal(fake_out_bytes(&out).len, cases[i].reply_len);
-		assert_memory_equal(fake_out_bytes(&out).ptr, cases[i].reply, strlen(cases[i].reply));
+		assert_memory_equal(fake_out_bytes(&out).ptr, cases[i].reply,
+				    strlen(cases[i].reply));
 		assert_int_equal(reply.errors, 1);
 		fake_out_fini(&out);
 	}
