@@ -505,13 +505,13 @@ def equal(command, theirs, ours):
     word, two_words = name_of(command)
     if ours[0].endswith(b"' is not available here\r\n"):
         return two_words in (b"CLIENT LIST", b"CLIENT KILL")
-    if is_error(theirs[0]) and is_error(ours[0]) and max(map(len, command)) > QUOTED_BYTES:
-        return theirs[0][:QUOTED_BYTES] == ours[0][:QUOTED_BYTES]
     if two_words in (b"COMMAND", b"COMMAND INFO") and len(command) < 3:
         return same_form(theirs[0], ours[0])
     compare = COMPARISONS.get(two_words) or COMPARISONS.get(word)
     if compare:
         return compare(theirs[0], ours[0], theirs[1], ours[1])
+    if is_error(theirs[0]) and is_error(ours[0]) and max(map(len, command)) > QUOTED_BYTES:
+        return theirs[0][:QUOTED_BYTES] == ours[0][:QUOTED_BYTES]
     return theirs[0] == ours[0]
 
 
