@@ -17,6 +17,16 @@ struct scratch_chunk {
 	max_align_t bytes[];
 };
 
+/* A command that has been looked up, by the spelling that the client used. */
+struct recent_cmd {
+	uint64_t word;
+	size_t len;
+	const struct cmd *cmd;
+};
+
+#define BATCH_RECENT_COUNT                                                                         \
+	8 // by the low bits of the first letter: GET, SET, MGET, DEL, INCR differ
+
 struct batch {
 	uint32_t count;
 	uint64_t number; // rises with every run
@@ -24,6 +34,7 @@ struct batch {
 	struct scratch_chunk *chunks;    // what did not fit into `scratch`
 	struct stash_buffer *stash_free; // small stashes, kept for the next session that needs one
 	uint32_t stash_free_count;
+	struct recent_cmd recent[BATCH_RECENT_COUNT];
 	struct request requests[SESSION_BATCH_MAX];
 	CACHE_ALIGNED uint8_t scratch[BATCH_SCRATCH_BYTES];
 };

@@ -48,8 +48,8 @@ enum session_kind {
 
 /* Chosen by configuration. [ctrl w, worker r] plain numbers: nothing is ordered by them. */
 struct session_limits {
-	_Atomic uint64_t bulk_max_bytes;    // proto-max-bulk-len
-	_Atomic uint64_t query_max_bytes;   // client-query-buffer-limit: a request that is not landed
+	_Atomic uint64_t bulk_max_bytes;  // proto-max-bulk-len
+	_Atomic uint64_t query_max_bytes; // client-query-buffer-limit: a request that is not landed
 	_Atomic uint64_t mc_item_max_bytes; // memcached-max-item-size
 	_Atomic bool mc_flush_enabled;
 };
@@ -115,12 +115,15 @@ struct proto {
 static inline uint32_t session_key_count(const struct cmd *cmd, uint32_t argc)
 {
 	int64_t last = cmd->last_key < 0 ? (int64_t)argc + cmd->last_key : cmd->last_key;
+	uint32_t span;
 
 	if (last >= argc)
 		last = (int64_t)argc - 1;
 	if (cmd->first_key <= 0 || cmd->key_step <= 0 || last < cmd->first_key)
 		return 0;
-	return (uint32_t)(last - cmd->first_key) / (uint32_t)cmd->key_step + 1;
+	span = (uint32_t)(last - cmd->first_key);
+	// Nearly every command has one key or keys in a row: no division for those.
+	return (span == 0 || cmd->key_step == 1 ? span : span / (uint32_t)cmd->key_step) + 1;
 }
 
 static inline uint32_t session_key_index(const struct cmd *cmd, uint32_t key)

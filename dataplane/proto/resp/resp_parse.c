@@ -290,10 +290,42 @@ static bool find_keys(struct request *request, const struct cmd *cmd)
 	return true;
 }
 
+/* A name of 3 to 8 bytes as a number; together with its length that is all of it. */
+static uint64_t name_word(struct slice name)
+{
+	uint32_t low, high;
+
+	if (name.len == 3)
+		return name.ptr[0] | (uint32_t)name.ptr[1] << 8 | (uint32_t)name.ptr[2] << 16;
+	memcpy(&low, name.ptr, 4);
+	memcpy(&high, name.ptr + name.len - 4, 4);
+	return (uint64_t)high << 32 | low;
+}
+
+/* The same few commands come all the time. What has its key in front is not a container. */
+static const struct cmd *lookup(struct batch *batch, const struct request *request)
+{
+	struct slice name = request->argv[0];
+	struct recent_cmd *recent;
+	const struct cmd *cmd;
+	uint64_t word;
+
+	if (name.len < 3 || name.len > 8)
+		return cmd_lookup(request->argv, request->argc);
+	word = name_word(name);
+	recent = &batch->recent[name.ptr[0] % BATCH_RECENT_COUNT];
+	if (likely(recent->word == word && recent->len == name.len))
+		return recent->cmd;
+	cmd = cmd_lookup(request->argv, request->argc);
+	if (cmd && cmd->first_key == 1)
+		*recent = (struct recent_cmd){word, name.len, cmd};
+	return cmd;
+}
+
 enum parse_status resp_resolve(struct request *request)
 {
 	const struct session_host *host = request->session->host;
-	const struct cmd *cmd = cmd_lookup(request->argv, request->argc);
+	const struct cmd *cmd = lookup(host->batch, request);
 
 	request->cmd = cmd;
 	if (unlikely(!cmd))
