@@ -35,7 +35,9 @@ static ssize_t take_lines(void *cookie, const char *text, size_t len)
 		pthread_mutex_lock(&lock);
 		snprintf(last, sizeof(last), "%.*s", (int)(end - begin), text + begin);
 		pthread_mutex_unlock(&lock);
-		log_verbose("dpdk: %.*s", (int)(end - begin), text + begin);
+		// DPDK says something critical just before it aborts.
+		log_write(rte_log_cur_msg_loglevel() <= (int)RTE_LOG_CRIT ? LOG_WARNING : LOG_VERBOSE,
+			  "dpdk: %.*s", (int)(end - begin), text + begin);
 	}
 	return (ssize_t)len;
 }

@@ -22,6 +22,8 @@ static uint16_t receive(struct port_queue *queue, struct rte_mbuf **mbufs, uint1
 static struct rte_mbuf *linearise(struct port_queue *queue, struct rte_mbuf *chain,
 				  struct drop_counters *drops);
 static void frame_of_mbuf(struct port_queue *queue, struct rte_mbuf *mbuf, struct frame *frame);
+static void send_burst(struct port_queue *queue, struct frame *frames, uint16_t count,
+		       uint64_t now_ns, struct drop_counters *drops);
 static uint16_t mbufs_of_frames(struct port_queue *queue, struct frame *frames, uint16_t count,
 				struct rte_mbuf **mbufs, struct drop_counters *drops);
 static uint16_t transmit(struct port_queue *queue, struct rte_mbuf **mbufs, uint16_t count,
@@ -86,32 +88,33 @@ void port_free(struct frame *frames, uint16_t count)
 void port_tx(struct port_queue *queue, struct frame *frames, uint16_t count, uint64_t now_ns,
 	     struct drop_counters *drops)
 {
+	while (unlikely(count > PORT_BURST_MAX)) {
+		send_burst(queue, frames, PORT_BURST_MAX, now_ns, drops);
+		frames += PORT_BURST_MAX;
+		count = (uint16_t)(count - PORT_BURST_MAX);
+	}
+	send_burst(queue, frames, count, now_ns, drops);
+}
+
+static void send_burst(struct port_queue *queue, struct frame *frames, uint16_t count,
+		       uint64_t now_ns, struct drop_counters *drops)
+{
 	struct rte_mbuf *mbufs[PORT_FAULT_OUT_MAX];
-	uint16_t ready;
+	uint16_t ready = mbufs_of_frames(queue, frames, count, mbufs, drops);
+	uint16_t taken = 0;
 
-	do {
-		uint16_t n = count < PORT_BURST_MAX ? count : PORT_BURST_MAX;
+	if (unlikely(queue->fault != NULL)) {
+		struct rte_mbuf *whole[PORT_BURST_MAX];
+		struct port_fault_burst burst = {whole, ready, PORT_FAULT_OUT_MAX, mbufs};
 
-		ready = mbufs_of_frames(queue, frames, n, mbufs, drops);
-		if (unlikely(queue->fault != NULL)) {
-			struct rte_mbuf *whole[PORT_BURST_MAX];
-			struct port_fault_burst burst = {whole, ready, PORT_FAULT_OUT_MAX, mbufs};
-
-			memcpy(whole, mbufs, ready * sizeof(whole[0]));
-			ready = port_fault_tx(queue->fault, &burst, now_ns, drops);
-		}
-		backlog_flush(queue, drops);
-		// What waits goes first, or TCP sees its own segments reordered.
-		if (likely(queue->backlog.head == queue->backlog.tail)) {
-			uint16_t taken = transmit(queue, mbufs, ready, drops);
-
-			backlog_add(queue, mbufs + taken, (uint16_t)(ready - taken), drops);
-		} else {
-			backlog_add(queue, mbufs, ready, drops);
-		}
-		frames += n;
-		count = (uint16_t)(count - n);
-	} while (count > 0);
+		memcpy(whole, mbufs, ready * sizeof(whole[0]));
+		ready = port_fault_tx(queue->fault, &burst, now_ns, drops);
+	}
+	backlog_flush(queue, drops);
+	// What waits goes first, or TCP sees its own segments reordered.
+	if (likely(queue->backlog.head == queue->backlog.tail))
+		taken = transmit(queue, mbufs, ready, drops);
+	backlog_add(queue, mbufs + taken, (uint16_t)(ready - taken), drops);
 }
 
 static uint16_t receive(struct port_queue *queue, struct rte_mbuf **mbufs, uint16_t max,

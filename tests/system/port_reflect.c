@@ -41,6 +41,9 @@ struct lane {
 	struct port_queue *queue;
 	struct drop_counters drops;
 	uint64_t received, answered; // read after the thread has ended
+	uint64_t checksums[FRAME_CHECKSUM_PARTIAL +
+			   1]; // frames by what the port knew of their transport's
+	uint64_t hashed;       // frames with a proven hash
 };
 
 static struct options options = {.queues = 1};
@@ -89,7 +92,8 @@ static bool answer_arp(struct frame *frame)
 {
 	uint8_t *arp = frame->data + ETH_LEN;
 
-	if (frame->len < ETH_LEN + 28 || be16_load(arp + 6) != 1 || memcmp(arp + 24, &options.address, 4) != 0)
+	if (frame->len < ETH_LEN + 28 || be16_load(arp + 6) != 1 ||
+	    memcmp(arp + 24, &options.address, 4) != 0)
 		return false;
 	be16_store(arp + 6, 2);
 	memcpy(arp + 18, arp + 8, 10);
@@ -144,6 +148,8 @@ static void reflect_burst(struct lane *lane)
 	uint16_t answers = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
+		lane->checksums[in[i].l4_checksum]++;
+		lane->hashed += in[i].has_hash;
 		if (answer(&in[i]))
 			out[answers++] = in[i];
 		else
@@ -204,7 +210,8 @@ static void send_and_count(struct lane *lane)
 		struct frame frames[PORT_BURST_MAX];
 		uint16_t n = 0;
 
-		while (n < PORT_BURST_MAX && sent < options.send_count && sent - lane->received < SEND_WINDOW &&
+		while (n < PORT_BURST_MAX && sent < options.send_count &&
+		       sent - lane->received < SEND_WINDOW &&
 		       port_frame_alloc(port, &frames[n], &lane->drops))
 			build_datagram(&frames[n++], sent++);
 		port_tx(lane->queue, frames, n, clock_now_ns(), &lane->drops);
@@ -236,7 +243,8 @@ static void *lane_run(void *arg)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: port_reflect DEVICE [--queues N] [--address A.B.C.D] [--send COUNT] [--huge]\n");
+	fprintf(stderr, "usage: port_reflect DEVICE [--queues N] [--address A.B.C.D] [--send "
+			"COUNT] [--huge]\n");
 	return 2;
 }
 
@@ -256,7 +264,8 @@ static int parse(int argc, char **argv)
 			options.queues = (uint16_t)atoi(value);
 		else if (strcmp(argv[i], "--send") == 0)
 			options.send_count = (uint32_t)atoi(value);
-		else if (strcmp(argv[i], "--address") != 0 || inet_pton(AF_INET, value, &options.address) != 1)
+		else if (strcmp(argv[i], "--address") != 0 ||
+			 inet_pton(AF_INET, value, &options.address) != 1)
 			return usage();
 		i++;
 	}
@@ -284,7 +293,10 @@ static int start(void)
 	port_info(port, &info);
 	memcpy(our_mac, info.mac, sizeof(our_mac));
 	lanes_count = port_queues(port);
-	printf("port %s driver %s queues %u mtu %u\n", info.name, info.driver, info.queues, info.mtu);
+	printf("port %s driver %s queues %u mtu %u descriptors %u/%u checksums by port: rx %d tx "
+	       "%d\n",
+	       info.name, info.driver, info.queues, info.mtu, info.rx_descs, info.tx_descs,
+	       info.rx_checksum, info.tx_checksum);
 	return 0;
 }
 
@@ -294,8 +306,16 @@ static int report(void)
 	uint64_t answered = 0;
 
 	for (uint16_t i = 0; i < lanes_count; i++) {
-		printf("queue %u received %llu answered %llu\n", i, (unsigned long long)lanes[i].received,
+		printf("queue %u received %llu answered %llu\n", i,
+		       (unsigned long long)lanes[i].received,
 		       (unsigned long long)lanes[i].answered);
+		printf("  checksum unknown %llu good %llu bad %llu partial %llu; hash proven "
+		       "%llu\n",
+		       (unsigned long long)lanes[i].checksums[FRAME_CHECKSUM_UNKNOWN],
+		       (unsigned long long)lanes[i].checksums[FRAME_CHECKSUM_GOOD],
+		       (unsigned long long)lanes[i].checksums[FRAME_CHECKSUM_BAD],
+		       (unsigned long long)lanes[i].checksums[FRAME_CHECKSUM_PARTIAL],
+		       (unsigned long long)lanes[i].hashed);
 		answered += lanes[i].answered;
 		for (int r = 0; r < DROP_REASON_COUNT; r++)
 			if (counter_read(&lanes[i].drops.count[r]))
@@ -305,8 +325,8 @@ static int report(void)
 	port_counters(port, &counters);
 	port_close(port);
 	port_system_stop();
-	printf("received %llu sent %llu by the driver's count\n", (unsigned long long)counters.rx_packets,
-	       (unsigned long long)counters.tx_packets);
+	printf("received %llu sent %llu by the driver's count\n",
+	       (unsigned long long)counters.rx_packets, (unsigned long long)counters.tx_packets);
 	return options.send_count && answered != (uint64_t)options.send_count * lanes_count ? 1 : 0;
 }
 
