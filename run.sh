@@ -170,8 +170,8 @@ huge_pages_wanted() {
 	[[ $region -ne 0 ]] || region=$(mib_of "$(directive maxmemory 1gb)")
 	[[ $region -ne 0 ]] || region=1024
 	[[ $nic == no ]] || pages=$((($(directive nic-memory-mib 128) + 1) / 2))
-	# An eighth more than maxmemory is set aside, and a little for rounding.
-	[[ $data == no ]] || pages=$((pages + (region + region / 8) / 2 + 8))
+	# wirecached sets a quarter more than maxmemory aside, 64 MiB at least, and its index grows beside that.
+	[[ $data == no ]] || pages=$((pages + (region + (region > 256 ? region / 4 : 64) + region / 16 + 32) / 2))
 	echo "$pages"
 }
 
