@@ -59,6 +59,7 @@ static int failed(const char *what, int error, const char *advice)
 
 static void set_time(struct daemon *d, uint64_t now_ns)
 {
+	d->cmd.now_ns = now_ns;
 	d->cmd.now_us = clock_wall_us(now_ns);
 	d->cmd.now_ms = d->cmd.now_us / 1000;
 	table_set_time(d->cmd.tt, d->cmd.now_ms, now_ns);

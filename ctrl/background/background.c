@@ -19,7 +19,7 @@
 struct job {
 	struct job *next;
 	struct forward *forward;
-	uint64_t now_ms, now_us; // of the submission
+	uint64_t now_ms, now_us, now_ns; // of the submission
 };
 
 struct queue {
@@ -87,7 +87,7 @@ static void run_job(struct background *b, struct cmd_thread *thread, struct job 
 {
 	thread->now_ms = job->now_ms;
 	thread->now_us = job->now_us;
-	table_set_time(thread->tt, job->now_ms, job->now_us * 1000);
+	table_set_time(thread->tt, job->now_ms, job->now_ns);
 	forward_run(job->forward, thread);
 	pthread_mutex_lock(&b->lock);
 	queue_push(&b->done, job);
@@ -199,6 +199,7 @@ bool background_submit(struct background *b, struct forward *forward)
 		.forward = forward,
 		.now_ms = b->config.clock->now_ms,
 		.now_us = b->config.clock->now_us,
+		.now_ns = b->config.clock->now_ns,
 	};
 	b->jobs_count++;
 	pthread_mutex_lock(&b->lock);

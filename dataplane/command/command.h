@@ -127,6 +127,7 @@ struct cmd_thread {
 	void *host;
 	uint64_t now_ms; // Unix time of the burst
 	uint64_t now_us; // the same in microseconds, for TIME
+	uint64_t now_ns; // monotonic, as given to table_set_time()
 	struct rng rng;
 };
 

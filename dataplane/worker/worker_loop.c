@@ -118,6 +118,7 @@ ON_WORKER static void set_time(struct worker *w)
 {
 	uint64_t wall_us = clock_wall_us(w->now_ns);
 
+	w->command.now_ns = w->now_ns;
 	w->command.now_us = wall_us;
 	w->command.now_ms = wall_us / 1000;
 	table_set_time(w->table, w->command.now_ms, w->now_ns);
