@@ -93,9 +93,11 @@ class Appliance:
             sh("ip", "-n", namespace, "link", "set", "lo", "up")
         if self.kind == "tap":
             return
+        # An AF_XDP socket serves one queue: what arrived on others would pass it by.
         count = str(self.queues if self.kind == "af_packet" else 1)
-        sh("ip", "-n", self.server, "link", "add", "wire0", "numtxqueues", count, "numrxqueues", count,
-           "type", "veth", "peer", "name", "client0", "netns", self.client)
+        queues = ("numtxqueues", count, "numrxqueues", count)
+        sh("ip", "-n", self.server, "link", "add", "wire0", *queues, "type", "veth", "peer", "name", "client0",
+           "netns", self.client, *queues)
         sh("ip", "-n", self.server, "link", "set", "wire0", "up")
         # Checksums and segments as on a wire: a veth otherwise leaves both to a receiver that trusts it.
         sh("ip", "netns", "exec", self.client, "ethtool", "-K", "client0", "tx", "off")
@@ -123,8 +125,11 @@ class Appliance:
         self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         log.close()
         if self.kind == "tap":
-            self.wait(lambda: "wire0" in sh("ip", "-n", self.server, "-o", "link"), "the tap device")
+            # Not before: the driver goes on setting it up by its name.
+            self.wait(lambda: "wirecache serves" in self.log(), "the tap device")
             sh("ip", "-n", self.server, "link", "set", "wire0", "netns", self.client)
+            # The driver gives both ends of the wire one MAC address; the client gets its own.
+            sh("ip", "-n", self.client, "link", "set", "wire0", "address", "02:63:6c:69:65:01")
             self.client_up("wire0")
         self.wait(self.answers, "an answer to PING")
 
@@ -217,9 +222,11 @@ class Appliance:
 
     def __exit__(self, kind, error, trace):
         try:
-            if error is None:
+            if error is None and self.process.poll() is None:
                 self.settled()
                 self.stop()
+            elif error is None:
+                assert self.process.returncode in (0, -signal.SIGKILL), self.log()
             else:
                 sys.stderr.write(self.log())
         finally:

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Malformed protocol bytes and absurd frames: answered or counted, and everybody else is served on."""
 
@@ -29,7 +29,7 @@ MEMCACHED_ERRORS = [
     (b"get\r\n", b"ERROR\r\n"),
     (b"get " + b"k" * 251 + b"\r\n", b"CLIENT_ERROR bad command line format\r\n"),
     (b"set k 0 0 x\r\n", b"CLIENT_ERROR bad command line format\r\n"),
-    (b"set k 0 0 -1\r\n", b"CLIENT_ERROR bad data chunk\r\n"),
+    (b"set k 0 0 -1\r\n", b"CLIENT_ERROR bad command line format\r\n"),
     (b"set k 0 0 1\r\nxyz\r\n", b"CLIENT_ERROR bad data chunk\r\n"),
     (b"incr k notanumber\r\n", b"CLIENT_ERROR invalid numeric delta argument\r\n"),
 ]

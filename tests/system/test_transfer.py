@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Values of every size go in and come out intact: large ones beside small ones, and all of them through a bad link."""
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Each virtual device, with one worker and with two, on one queue and on two: every connection works."""
 
