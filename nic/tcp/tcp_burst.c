@@ -55,9 +55,9 @@ static void watch_queue(struct tcp_conn *conn)
 /* RFC 9293 3.8.6.2.2: the owner has caught up far enough for the peer to care. */
 static bool window_worth_telling(const struct tcp_conn *conn)
 {
-	uint32_t wnd = tcp__rcv_wnd(conn);
-	tcp_seq edge = conn->rcv_nxt + wnd;
-	uint32_t step = 2u * conn->segment_max < wnd / 2 ? 2u * conn->segment_max : wnd / 2;
+	tcp_seq edge = conn->rcv_nxt + tcp__rcv_wnd(conn);
+	uint32_t half = tcp__rcv_wnd_full(conn) / 2;
+	uint32_t step = 2u * conn->segment_max < half ? 2u * conn->segment_max : half;
 
 	if (tcp_seq_le(edge, conn->rcv_adv) || conn->rcv_nxt != conn->rcv_acked)
 		return false;

@@ -19,13 +19,19 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* The window that the owner's unprocessed bytes leave. */
-uint32_t tcp__rcv_wnd(const struct tcp_conn *conn)
+/* The window of an owner that is up to date. */
+uint32_t tcp__rcv_wnd_full(const struct tcp_conn *conn)
 {
 	uint32_t wnd = conn->stack->rcv_wnd;
 
-	if (!tcp__has(conn, TCP_F_SCALED))
-		wnd = min_u32(wnd, UINT16_MAX);
+	return tcp__has(conn, TCP_F_SCALED) ? wnd : min_u32(wnd, UINT16_MAX);
+}
+
+/* What its unprocessed bytes leave of it. */
+uint32_t tcp__rcv_wnd(const struct tcp_conn *conn)
+{
+	uint32_t wnd = tcp__rcv_wnd_full(conn);
+
 	return wnd > conn->held_bytes ? wnd - conn->held_bytes : 0;
 }
 
@@ -42,7 +48,7 @@ static uint16_t window_field(const struct tcp_conn *conn, tcp_seq *edge)
 
 	// While the owner lags, offer more only in steps worth a segment (silly window syndrome).
 	if (conn->held_bytes > 0 && tcp_seq_gt(wanted, conn->rcv_adv) &&
-	    wanted - conn->rcv_adv < min_u32(conn->segment_max, wnd / 2))
+	    wanted - conn->rcv_adv < min_u32(conn->segment_max, tcp__rcv_wnd_full(conn) / 2))
 		wanted = conn->rcv_adv;
 	wanted = tcp_seq_max(wanted, conn->rcv_adv);
 	field = min_u32((wanted - conn->rcv_nxt + (1u << scale) - 1) >> scale, UINT16_MAX);

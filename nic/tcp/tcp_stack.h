@@ -206,6 +206,7 @@ void tcp__output(struct tcp_conn *conn);
 void tcp__send_ack(struct tcp_conn *conn);
 void tcp__send_probe(struct tcp_conn *conn);
 void tcp__send_rst(struct tcp_conn *conn);
+uint32_t tcp__rcv_wnd_full(const struct tcp_conn *conn);
 uint32_t tcp__rcv_wnd(const struct tcp_conn *conn);
 void tcp__block(struct tcp_conn *conn);
 

@@ -116,7 +116,7 @@ void tcp__syn_listen(struct tcp_stack *stack, const struct tcp_seg *seg, tcp_seq
 		.ts_recent = seg->options.tsval,
 		.ts_offset = tcp__ts_offset(stack, &packet->flow),
 		.wnd = seg->wnd,
-		.mss = seg->options.has_mss ? seg->options.mss : 0,
+		.mss = seg->options.has_mss && seg->options.mss == 0 ? 1 : seg->options.mss,
 		.snd_scale = seg->options.wscale,
 		.scaled = seg->options.has_wscale && config->window_scale,
 		.timestamps = seg->options.has_timestamp && config->timestamps,

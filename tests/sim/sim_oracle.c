@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/sim/sim_oracle.h"
-#include "nic/tcp/tcp.h"
 
 #include "base/endian.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
+#include "nic/tcp/tcp.h"
 #include "nic/tcp/tcp_conn.h"
 #include "nic/tcp/tcp_options.h"
 
