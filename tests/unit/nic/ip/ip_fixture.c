@@ -203,6 +203,9 @@ void assert_frame_hex(const struct frame *frame, const char *hex)
 
 	assert_int_equal(frame->len, len);
 	assert_memory_equal(frame->data, bytes, len);
+	// ARP and ICMP leave complete: nothing may be asked of the port.
+	if (be16_load(bytes + AT_ETH_TYPE) == ETH_TYPE_ARP)
+		assert_int_equal(frame->tx_flags, 0);
 }
 
 /* The port fills in what it was asked for; everything else must be there already. */
