@@ -79,6 +79,9 @@ def check_file(root, path):
         if included[0] != '"':
             continue
         included = included[1:-1]
+        beside = os.path.join(os.path.dirname(path), included)
+        if path.startswith(ANYTHING) and os.path.exists(os.path.join(root, beside)):
+            continue # a test's own fixture
         if not os.path.exists(os.path.join(root, included)):
             findings.append(f"{where}: \"{included}\" is no path from the root")
         elif not path.startswith(ANYTHING) and not may_include(path, included):
