@@ -36,8 +36,9 @@ static int64_t excess_bytes(struct table *table, uint64_t max)
 	if (table->region.size_bytes) {
 		int64_t index = (int64_t)counter_read(&table->index_bytes);
 		// An eighth for what size classes and pages that are half empty keep from us.
-		int64_t fits = (int64_t)(table->region.size_bytes - table->region.size_bytes / 8);
-		int64_t over = used - index - fits;
+		uint64_t kept = table->region.size_bytes / 8 +
+				atomic_load_explicit(&table->torn_bytes, memory_order_relaxed);
+		int64_t over = used - index - (int64_t)(table->region.size_bytes - kept);
 
 		if (over > excess)
 			excess = over;

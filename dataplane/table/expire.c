@@ -167,6 +167,7 @@ static void begin_pass(struct table *table, uint64_t wall_ms)
 	table->ttl_sum_ms = table->ttl_count = 0;
 	table->expire_sweep_next = 0;
 	table->expire_pass_started_ms = wall_ms;
+	table__torn_decay(table);
 }
 
 /* How far the walk should have come by this time of the pass. */

@@ -96,18 +96,25 @@ static int arena_set(unsigned arena, const char *name, void *value, size_t size)
 	return mallctl(path, NULL, NULL, value, size);
 }
 
+/* As jemalloc 5.3 reads it; its header does not show it. */
+struct arena_config {
+	extent_hooks_t *hooks;
+	bool metadata_use_hooks; // no: the allocator's own books stay out of the region
+};
+
 static int arena_new(struct table_thread *t)
 {
-	extent_hooks_t *hooks = hooks_new(&t->table->region);
+	struct arena_config config = {.hooks = hooks_new(&t->table->region)};
 	size_t len = sizeof(t->arena);
 	size_t grow_limit = 2 << 20;
-	ssize_t never = -1;
+	ssize_t at_once = 0; // retained pieces are merged eagerly, dirty ones hardly ever
 
-	if (!hooks || mallctl("arenas.create", &t->arena, &len, &hooks, sizeof(hooks)))
+	if (!config.hooks || mallctl("experimental.arenas_create_ext", &t->arena, &len, &config,
+				     sizeof(config)))
 		return -ENOMEM;
 	t->arena_made = true;
-	arena_set(t->arena, "dirty_decay_ms", &never, sizeof(never));
-	arena_set(t->arena, "muzzy_decay_ms", &never, sizeof(never));
+	arena_set(t->arena, "dirty_decay_ms", &at_once, sizeof(at_once));
+	arena_set(t->arena, "muzzy_decay_ms", &at_once, sizeof(at_once));
 	arena_set(t->arena, "retain_grow_limit", &grow_limit, sizeof(grow_limit));
 	return 0;
 }
@@ -195,12 +202,35 @@ static void release(void *ptr, size_t size_bytes)
 
 #endif
 
+/*
+ * The sums said that there is room, and there is none in one piece: free memory is torn between sizes and arenas. The
+ * target that eviction works towards is lowered a little each time, and rises again when it has been quiet.
+ */
+static COLD void note_torn(struct table_thread *t)
+{
+	struct table *table = t->table;
+	uint64_t torn = atomic_load_explicit(&table->torn_bytes, memory_order_relaxed);
+
+	t->memory_short = true;
+	if (torn < table->region.size_bytes / 2)
+		atomic_fetch_add_explicit(&table->torn_bytes, table->region.size_bytes / 128,
+					  memory_order_relaxed);
+}
+
+/* About once a second. */
+void table__torn_decay(struct table *table)
+{
+	uint64_t torn = atomic_load_explicit(&table->torn_bytes, memory_order_relaxed);
+
+	atomic_fetch_sub_explicit(&table->torn_bytes, torn / 32, memory_order_relaxed);
+}
+
 void *table__alloc(struct table_thread *t, size_t size_bytes)
 {
 	void *ptr = allocate(t, size_bytes);
 
 	if (unlikely(!ptr)) {
-		t->memory_short = true;
+		note_torn(t);
 		return NULL;
 	}
 	counter_add(&t->memory_bytes, table__usable_bytes(ptr, size_bytes));

@@ -115,6 +115,7 @@ struct table {
 	_Atomic uint64_t ttl_mean_ms;    // [any] of the last pass
 
 	CACHE_ALIGNED _Atomic uint64_t foreign_memory_bytes; // freed by threads without a table_thread
+	_Atomic uint64_t torn_bytes;     // of the region, that turned out to be of no use; see memory.c
 	_Atomic uint64_t memory_peak_bytes;
 	_Atomic uint64_t version_base;
 	_Atomic bool version_base_set;
@@ -129,6 +130,7 @@ struct table {
 void *table__alloc(struct table_thread *t, size_t size_bytes);
 void table__dealloc(struct table_thread *t, void *ptr, size_t size_bytes);
 size_t table__usable_bytes(const void *ptr, size_t size_bytes);
+void table__torn_decay(struct table *table);
 uint64_t table__memory_sum(const struct table *table);
 uint64_t table__limbo_sum(const struct table *table);
 void table__own_thread_set(struct table_thread *t);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "stress_table.h"
+#include "tests/stress/stress_table.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "fixture.h"
+#include "tests/unit/dataplane/table/fixture.h"
 
 /* maxmemory: who is refused, who has to go, and how far the limit is overstepped. */
 

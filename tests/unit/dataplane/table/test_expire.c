@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "fixture.h"
+#include "tests/unit/dataplane/table/fixture.h"
 
 /* Expiry: what a lookup sees, and when the memory goes. */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "fixture.h"
+#include "tests/unit/dataplane/table/fixture.h"
 
 /* Growth, shrinking and chains against an oracle, with few hash bits where collisions are wanted. */
 
