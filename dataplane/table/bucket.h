@@ -10,11 +10,13 @@
 /*
  * The words of the index, and nothing but the words.
  *
- *   header  [63:8] version | [7] WAIT [6] COLOUR [5:4] DEPTH mod 4 [3] VOL [2] CHAIN [1] TXN [0] LOCK
+ *   header  [63:8] version | [7] WAIT [6] COLOUR [5:4] DEPTH mod 4 [3] VOL [2] CHAIN [1] TXN [0]
+ *           LOCK
  *   slot    [63:50] tag, never 0 | [49:48] frequency | [47:4] item | [3:0] hints
  *
- * A slot with tag 0 is empty when it is 0 as a whole; otherwise it is the last slot of its line and
- * points at an overflow node of four more slots. So one load of a slot says all there is to know of it.
+ * A slot with tag 0 is empty when it is 0 as a whole; otherwise it is the last slot of its line
+ * and points at an overflow node of four more slots. So one load of a slot says all there is to
+ * know of it.
  */
 #define HDR_LOCK          (1ULL << 0) // a writer is at work; readers care only when they miss
 #define HDR_TXN           (1ULL << 1) // a commit of several keys publishes: readers wait
@@ -28,12 +30,12 @@
 #define HDR_VERSION_SHIFT 8
 #define VERSION_MAX       (UINT64_MAX >> HDR_VERSION_SHIFT)
 
-#define SLOT_TAG_SHIFT  50
-#define SLOT_PTR        0x0000fffffffffff0ULL
-#define SLOT_TTL        1ULL // hint: the item has an expiry
-#define BUCKET_SLOTS    7
-#define OVERFLOW_SLOTS  4
-#define OVERFLOW_BYTES  (OVERFLOW_SLOTS * sizeof(uint64_t))
+#define SLOT_TAG_SHIFT 50
+#define SLOT_PTR       0x0000fffffffffff0ULL
+#define SLOT_TTL       1ULL // hint: the item has an expiry
+#define BUCKET_SLOTS   7
+#define OVERFLOW_SLOTS 4
+#define OVERFLOW_BYTES (OVERFLOW_SLOTS * sizeof(uint64_t))
 
 typedef _Atomic uint64_t slot_word;
 
@@ -101,8 +103,9 @@ static inline bool line_next(struct line *line)
 }
 
 /*
- * Linear hashing. With n buckets and 2^level <= n < 2^(level + 1), the first n - 2^level buckets and those from 2^level on
- * are addressed by level + 1 bits of the hash (their depth), the rest by level bits.
+ * Linear hashing. With n buckets and 2^level <= n < 2^(level + 1), the first n - 2^level buckets
+ * and those from 2^level on are addressed by level + 1 bits of the hash (their depth), the rest
+ * by level bits.
  */
 static inline uint32_t geometry_level(uint64_t buckets)
 {

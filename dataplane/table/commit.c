@@ -6,18 +6,19 @@
 #include <stdlib.h>
 
 /*
- * Writing. The item is built before, the old one retired after; in between the home bucket is locked for a lookup, a
- * comparison and a store. Several keys lock their buckets in index order, which excludes deadlock, and set
- * TXN on all of them before the first store (T3). Writer threads only.
+ * Writing. The item is built before, the old one retired after; in between the home bucket is
+ * locked for a lookup, a comparison and a store. Several keys lock their buckets in index order,
+ * which excludes deadlock, and set TXN on all of them before the first store (T3). Writer threads
+ * only.
  */
 
 struct op {
 	struct table_change *change;
 	uint64_t idx;
-	uint64_t hdr;      // as the bucket was when it was locked
-	bool first;        // of its bucket
-	bool superseded;   // a later change has the same key
-	bool inserts;      // needs a free slot
+	uint64_t hdr;    // as the bucket was when it was locked
+	bool first;      // of its bucket
+	bool superseded; // a later change has the same key
+	bool inserts;    // needs a free slot
 };
 
 /* Puts the change into its locked bucket. What it displaces is retired; change->old is set. */
@@ -137,7 +138,8 @@ static void unlock_unchanged(struct table *table, const struct op *ops, uint32_t
 {
 	for (uint32_t i = 0; i < count; i++)
 		if (ops[i].first)
-			table__unlock(&table->index[ops[i].idx], ops[i].hdr, hdr_version(ops[i].hdr));
+			table__unlock(&table->index[ops[i].idx], ops[i].hdr,
+				      hdr_version(ops[i].hdr));
 }
 
 /* Sorts the changes by bucket and locks each bucket once. */
@@ -221,7 +223,8 @@ static void publish_all(struct table_thread *t, struct op *ops, uint32_t count, 
 			item__set_version(ops[i].change->item, version);
 		if (ops[i].first)
 			atomic_store_explicit(&table->index[ops[i].idx].hdr,
-					      ops[i].hdr | HDR_LOCK | HDR_TXN, memory_order_release);
+					      ops[i].hdr | HDR_LOCK | HDR_TXN,
+					      memory_order_release);
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		if (!ops[i].first)
@@ -242,7 +245,10 @@ static void publish_all(struct table_thread *t, struct op *ops, uint32_t count, 
 	}
 }
 
-/* A superseded change never became visible: its item goes, and it reports what its key held before. */
+/*
+ * A superseded change never became visible: its item goes, and it reports what its key held
+ * before.
+ */
 static void settle_superseded(struct table_thread *t, struct op *ops, uint32_t count)
 {
 	for (uint32_t i = count; i-- > 0;) {

@@ -6,26 +6,27 @@
 #include <string.h>
 
 /*
- * Room under maxmemory and in the region: whether a write may take place, and what has to go for it. Called before a command that may
- * use memory builds its item. No lists and nothing shared: each thread samples three buckets, about a dozen items, keeps the best
- * candidates it has seen in a small pool, and evicts the one idle longest. Writer threads.
+ * Room under maxmemory and in the region: whether a write may take place, and what has to go for
+ * it. Called before a command that may use memory builds its item. No lists and nothing shared:
+ * each thread samples three buckets, about a dozen items, keeps the best candidates it has seen
+ * in a small pool, and evicts the one idle longest. Writer threads.
  *
- * Retired memory counts as used for the allocator but as free for the target: it comes back after a grace period,
- * and a reader that is late must not make us evict the whole table. If it is so late that
- * retired memory piles up beyond LIMBO_BYTES_MAX, writes are refused.
+ * Retired memory counts as used for the allocator but as free for the target: it comes back after
+ * a grace period, and a reader that is late must not make us evict the whole table. If it is so
+ * late that retired memory piles up beyond LIMBO_BYTES_MAX, writes are refused.
  */
 
-#define SAMPLE_BUCKETS       3
-#define SAMPLE_ROUNDS_MAX    16
-#define EVICTIONS_MIN        32   // per call, and more for large values
-#define EVICTIONS_MAX        512
-#define BYTES_PER_EVICTION   128  // a small item, to reckon how many a large value needs
-#define LIMBO_BYTES_MAX      (128ULL << 20)
-#define SLACK_BYTES_MAX      (1ULL << 20) // what one thread may use between two sums
-#define FREE_AHEAD_SHIFT     8    // housekeeping keeps 1/256 of the limit free
-#define OVERSHOOT_SHIFT      5    // 1/32: how far over the limit an evicting call may leave us
-#define FLUSH_BUDGET_NS      20000
-#define COST_EVICT_NS        400
+#define SAMPLE_BUCKETS     3
+#define SAMPLE_ROUNDS_MAX  16
+#define EVICTIONS_MIN      32 // per call, and more for large values
+#define EVICTIONS_MAX      512
+#define BYTES_PER_EVICTION 128 // a small item, to reckon how many a large value needs
+#define LIMBO_BYTES_MAX    (128ULL << 20)
+#define SLACK_BYTES_MAX    (1ULL << 20) // what one thread may use between two sums
+#define FREE_AHEAD_SHIFT   8            // housekeeping keeps 1/256 of the limit free
+#define OVERSHOOT_SHIFT    5 // 1/32: how far over the limit an evicting call may leave us
+#define FLUSH_BUDGET_NS    20000
+#define COST_EVICT_NS      400
 
 /* The larger of the two excesses, over maxmemory and over the region; negative: so much is free. */
 static int64_t excess_bytes(struct table *table, uint64_t max)
@@ -104,7 +105,10 @@ static void sample(struct table_thread *t)
 		sample_bucket(t, idx[i], flushed);
 }
 
-/* The candidate's slot in its locked bucket, if it is still that item and has not been used since. */
+/*
+ * The candidate's slot in its locked bucket, if it is still that item and has not been used
+ * since.
+ */
 static slot_word *find_candidate(struct table_thread *t, struct bucket *b,
 				 const struct evict_candidate *candidate, uint64_t *word)
 {
@@ -175,9 +179,9 @@ static bool evicts(const struct table *table)
 }
 
 /*
- * Evicts as far as one call may. Enough is what fits, or twice what is asked for while we are only a little over the limit:
- * when the index or a limbo chunk has taken a large piece at once, writes work it off
- * together instead of one of them being refused.
+ * Evicts as far as one call may. Enough is what fits, or twice what is asked for while we are
+ * only a little over the limit: when the index or a limbo chunk has taken a large piece at once,
+ * writes work it off together instead of one of them being refused.
  */
 static bool evict_for(struct table_thread *t, uint64_t max, uint64_t bytes, int64_t *excess)
 {
@@ -191,8 +195,8 @@ static bool evict_for(struct table_thread *t, uint64_t max, uint64_t bytes, int6
 			return false;
 		*excess = excess_bytes(t->table, max);
 	}
-	return *excess + (int64_t)bytes <= 0 ||
-	       (before - *excess >= 2 * (int64_t)bytes && *excess < (int64_t)(limit >> OVERSHOOT_SHIFT));
+	return *excess + (int64_t)bytes <= 0 || (before - *excess >= 2 * (int64_t)bytes &&
+						 *excess < (int64_t)(limit >> OVERSHOOT_SHIFT));
 }
 
 static bool make_room(struct table_thread *t, uint64_t max, uint64_t bytes, int64_t *excess)
@@ -234,7 +238,7 @@ static bool reserve_slow(struct table_thread *t, uint64_t max, uint64_t bytes)
 		t->reserve_left_bytes = SLACK_BYTES_MAX;
 		return true;
 	}
-	// An allocation has failed although the sums looked well: pages are torn between sizes and arenas.
+	// An allocation has failed although the sums looked well: memory.c, note_torn().
 	if (t->memory_short && evicts(table))
 		for (uint32_t i = 0; i < EVICTIONS_MIN && evict_one(t); i++)
 			;
@@ -249,7 +253,8 @@ static bool reserve_slow(struct table_thread *t, uint64_t max, uint64_t bytes)
 
 bool table_reserve(struct table_thread *t, uint64_t bytes)
 {
-	uint64_t max = atomic_load_explicit(&t->table->limits.maxmemory_bytes, memory_order_relaxed);
+	uint64_t max =
+		atomic_load_explicit(&t->table->limits.maxmemory_bytes, memory_order_relaxed);
 
 	REQUIRE(t->may_write);
 	REQUIRE(t->may_write);

@@ -4,25 +4,27 @@
 #include <string.h>
 
 /*
- * Active expiry: keys go within a few milliseconds of their time, whether anybody asks for them or not, in slices
- * that a housekeeping budget bounds. Two parts:
+ * Active expiry: keys go within a few milliseconds of their time, whether anybody asks for them
+ * or not, in slices that a housekeeping budget bounds. Two parts:
  *
- *   wheel  Each writer has one of its own, of 4 ms slots over 65 s. A commit of a key that expires in that time leaves the key's hash
- *          there; when the slot is due, the bucket of that hash is swept. An entry points at nothing, so it cannot dangle,
- *          and a needless one costs a glance at a bucket.
- *   walk   All threads together pass over the index at an even pace and look into the buckets flagged VOL. What will expire
- *          before the next pass goes into the walker's wheel; so distant expiries cost no memory.
+ *   wheel  Each writer has one of its own, of 4 ms slots over 65 s. A commit of a key that
+ *          expires in that time leaves the key's hash there; when the slot is due, the bucket of
+ *          that hash is swept. An entry points at nothing, so it cannot dangle, and a needless
+ *          one costs a glance at a bucket.
+ *   walk   All threads together pass over the index at an even pace and look into the buckets
+ *          flagged VOL. What will expire before the next pass goes into the walker's wheel; so
+ *          distant expiries cost no memory.
  */
 
-#define WHEEL_SLOTS        16384
-#define WHEEL_SLOT_MS      4
-#define CHUNK_HASHES       14
-#define WALK_PERIOD_MS_MIN 1000
-#define WALK_PERIOD_MS_MAX 60000
+#define WHEEL_SLOTS         16384
+#define WHEEL_SLOT_MS       4
+#define CHUNK_HASHES        14
+#define WALK_PERIOD_MS_MIN  1000
+#define WALK_PERIOD_MS_MAX  60000
 #define WALK_BUCKETS_PER_MS 4000 // at most: a tenth of a core, at 25 ns each
-#define COST_TIMER_NS      120
-#define COST_WALK_NS       15
-#define COST_VOLATILE_NS   80
+#define COST_TIMER_NS       120
+#define COST_WALK_NS        15
+#define COST_VOLATILE_NS    80
 
 _Static_assert(WALK_PERIOD_MS_MAX + WALK_PERIOD_MS_MAX / 16 < WHEEL_SLOTS * WHEEL_SLOT_MS,
 	       "what one pass of the walk notes must fit the wheel");
@@ -144,7 +146,8 @@ static bool survey_volatile(struct table_thread *t, struct bucket *b, uint64_t w
 			table->ttl_sum_ms += expire_ms - t->wall_ms;
 			table->ttl_count++;
 			if (expire_ms - t->wall_ms <= window_ms)
-				expire__note(t, table__hash(table, item_key(slot_item(word))), expire_ms);
+				expire__note(t, table__hash(table, item_key(slot_item(word))),
+					     expire_ms);
 		}
 	} while (line_next(&line));
 	return expired;

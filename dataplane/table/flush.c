@@ -2,14 +2,15 @@
 #include "dataplane/table/table_internal.h"
 
 /*
- * Flushing everything at one instant (T7), whatever the number of items: one store of a version below which nothing
- * lives. Writers read that word under their lock and take versions above it. It is set half a millisecond ahead of every
- * thread's clock, so a writer who has just missed the store gets a version below it, and what he wrote counts as
- * written before the flush. The walk that gives the memory back is done later, in slices.
+ * Flushing everything at one instant (T7), whatever the number of items: one store of a version
+ * below which nothing lives. Writers read that word under their lock and take versions above it.
+ * It is set half a millisecond ahead of every thread's clock, so a writer who has just missed the
+ * store gets a version below it, and what he wrote counts as written before the flush. The walk
+ * that gives the memory back is done later, in slices.
  */
 
-#define COST_BUCKET_NS      25
-#define COST_REMOVE_NS      60
+#define COST_BUCKET_NS 25
+#define COST_REMOVE_NS 60
 
 void table_flush(struct table_thread *t)
 {
@@ -44,7 +45,7 @@ static int64_t sweep_some(struct table_thread *t, int64_t budget)
 			table->flush_sweep_for = flushed;
 			table->flush_sweep_next = 0;
 		}
-		// Splits append behind the cursor, and merges wait for us, so nothing slips past it.
+		// Splits append behind the cursor, and merges wait for us: nothing slips past.
 		if (table->flush_sweep_next >=
 		    atomic_load_explicit(&table->buckets, memory_order_acquire)) {
 			atomic_store_explicit(&table->flush_swept, flushed, memory_order_release);

@@ -5,18 +5,20 @@
 #include "base/rcu.h"
 
 /*
- * Growth and shrinking by linear hashing, one bucket at a time. A split copies items from a parent into the bucket behind the
- * end, a merge copies those of the last bucket back. Both hold the locks of the two and store the number of buckets in between:
+ * Growth and shrinking by linear hashing, one bucket at a time. A split copies items from a
+ * parent into the bucket behind the end, a merge copies those of the last bucket back. Both hold
+ * the locks of the two and store the number of buckets in between:
  *
- *   copy to the new home | publish `buckets` | clear at the old home | unlock, with DEPTH and version changed
+ *   copy to the new home | publish `buckets` | clear at the old home | unlock, with DEPTH and
+ *   version changed
  *
- * so an item is found at one of the two at any time, and no writer can make the copies differ. A reader who comes to
- * the old home too late misses, sees the header changed and looks again (T2).
+ * so an item is found at one of the two at any time, and no writer can make the copies differ. A
+ * reader who comes to the old home too late misses, sees the header changed and looks again (T2).
  *
  * One thread resizes at a time; the others pass by. Writer threads.
  */
 
-#define SUM_INTERVAL_MAX 32 // changes of one thread between two sums over all threads
+#define SUM_INTERVAL_MAX 32   // changes of one thread between two sums over all threads
 #define SUM_EXACT_BELOW  1024 // items; small tables grow on the dot
 
 static bool must_grow(const struct table *table, uint64_t buckets, uint64_t items)
@@ -93,6 +95,20 @@ static uint64_t newer_version(struct table_thread *t, uint64_t hdr_a, uint64_t h
 	return table__version_next(t, a > b ? a : b, 0);
 }
 
+/*
+ * A split would wait for each of these in turn; the bucket itself has been fetched by the split
+ * before.
+ */
+static void prefetch_items(struct bucket *b)
+{
+	for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
+		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
+
+		if (word)
+			prefetch_read(slot_item(word));
+	}
+}
+
 static bool split(struct table_thread *t, uint64_t buckets)
 {
 	struct table *table = t->table;
@@ -102,6 +118,7 @@ static bool split(struct table_thread *t, uint64_t buckets)
 
 	if (!table__index_commit(table, buckets + 1))
 		return false;
+	prefetch_items(&table->index[parent_idx]);
 	struct bucket *parent = table__lock(table, parent_idx, &parent_hdr);
 	struct bucket *child = table__lock(table, child_idx, &child_hdr);
 	uint32_t moving = count_moving(table, parent, child_idx, buckets + 1);
@@ -121,6 +138,8 @@ static bool split(struct table_thread *t, uint64_t buckets)
 	// The child inherits VOL, COLOUR and WAIT; nobody held anything there.
 	table__unlock(child, with_depth(parent_hdr, child_idx, buckets + 1), version);
 	counter_add(&table->splits, 1);
+	prefetch_write(parent + 1);
+	prefetch_write(child + 1);
 	return true;
 }
 
@@ -131,7 +150,8 @@ static uint32_t count_items(struct bucket *b)
 
 	do {
 		for (uint32_t i = 0; i < line.count; i++)
-			count += slot_is_item(atomic_load_explicit(&line.slots[i], memory_order_relaxed));
+			count += slot_is_item(
+				atomic_load_explicit(&line.slots[i], memory_order_relaxed));
 	} while (line_next(&line));
 	return count;
 }
@@ -152,7 +172,7 @@ static bool merge(struct table_thread *t, uint64_t buckets)
 	}
 	uint64_t version = newer_version(t, parent_hdr, child_hdr);
 
-	// With the old geometry, everything in the child "moves to the child": all of it is copied, then cleared.
+	// By the old geometry everything in the child belongs to it: all is copied, then cleared.
 	move_items(table, child, parent, child_idx, buckets);
 	atomic_store_explicit(&table->buckets, buckets - 1, memory_order_release);
 	move_items(table, child, NULL, child_idx, buckets);
@@ -180,7 +200,8 @@ bool table__resize_step(struct table_thread *t, uint64_t items, uint32_t steps_m
 		bool grow = must_grow(table, buckets, items);
 
 		due = (grow || may_shrink(table, buckets, items)) &&
-		      direction_allowed(table, grow) && (grow ? split(t, buckets) : merge(t, buckets));
+		      direction_allowed(table, grow) &&
+		      (grow ? split(t, buckets) : merge(t, buckets));
 		if (due) {
 			table->resize_grew = grow;
 			table->resize_tag = rcu_tag();
@@ -190,7 +211,10 @@ bool table__resize_step(struct table_thread *t, uint64_t items, uint32_t steps_m
 	return due;
 }
 
-/* After a change of the number of items: growth keeps pace with the inserts, without a shared counter. */
+/*
+ * After a change of the number of items: growth keeps pace with the inserts, without a shared
+ * counter.
+ */
 void table__note_change(struct table_thread *t)
 {
 	uint64_t with_expiry;

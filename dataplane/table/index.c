@@ -9,14 +9,15 @@
 #include <sys/mman.h>
 
 /*
- * The array of buckets and the work on one locked bucket. The array is one reserved range of addresses, so that a bucket never
- * moves; memory is committed behind the end as the table grows. Who holds a bucket's LOCK may change its slots with the helpers
- * below; readers look on at any moment, so each store must leave a state in which a present item is
- * found, or be covered by the changed header that makes a reader who missed look again.
+ * The array of buckets and the work on one locked bucket. The array is one reserved range of
+ * addresses, so that a bucket never moves; memory is committed behind the end as the table grows.
+ * Who holds a bucket's LOCK may change its slots with the helpers below; readers look on at any
+ * moment, so each store must leave a state in which a present item is found, or be covered by the
+ * changed header that makes a reader who missed look again.
  */
 
-#define HUGE_PAGE_BYTES   (2ULL << 20)
-#define SMALL_STEP_BYTES  (64ULL << 10)
+#define HUGE_PAGE_BYTES    (2ULL << 20)
+#define SMALL_STEP_BYTES   (64ULL << 10)
 #define SPINS_BEFORE_YIELD 2000
 
 static uint64_t round_up(uint64_t v, uint64_t unit)
@@ -28,7 +29,8 @@ int table__index_init(struct table *table)
 {
 	uint64_t bytes = round_up(table->buckets_max * sizeof(struct bucket), HUGE_PAGE_BYTES) +
 			 HUGE_PAGE_BYTES;
-	void *range = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *range =
+		mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (range == MAP_FAILED)
 		return -ENOMEM;
@@ -48,7 +50,8 @@ static bool commit_step(uint8_t *at, uint64_t bytes, bool huge_pages)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 
-	if (huge_pages && mmap(at, bytes, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0) != MAP_FAILED)
+	if (huge_pages &&
+	    mmap(at, bytes, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0) != MAP_FAILED)
 		return true;
 	// No huge page to be had: ordinary ones are slower, and better than no growth.
 	if (mmap(at, bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, -1, 0) == MAP_FAILED)
@@ -117,9 +120,9 @@ struct bucket *table__lock(struct table *table, uint64_t idx, uint64_t *hdr)
 	for (;;) {
 		uint64_t h = atomic_load_explicit(&b->hdr, memory_order_relaxed);
 
-		if (!(h & HDR_LOCK) &&
-		    atomic_compare_exchange_weak_explicit(&b->hdr, &h, h | HDR_LOCK,
-							  memory_order_acquire, memory_order_relaxed)) {
+		if (!(h & HDR_LOCK) && atomic_compare_exchange_weak_explicit(
+					       &b->hdr, &h, h | HDR_LOCK, memory_order_acquire,
+					       memory_order_relaxed)) {
 			*hdr = h;
 			return b;
 		}
@@ -127,7 +130,10 @@ struct bucket *table__lock(struct table *table, uint64_t idx, uint64_t *hdr)
 	}
 }
 
-/* While a bucket is locked it is neither split nor merged, so the check holds until it is unlocked. */
+/*
+ * While a bucket is locked it is neither split nor merged, so the check holds until it is
+ * unlocked.
+ */
 struct bucket *table__lock_home(struct table_thread *t, uint64_t hash, uint64_t *idx, uint64_t *hdr)
 {
 	struct table *table = t->table;
@@ -168,7 +174,8 @@ slot_word *table__slot_find(struct bucket *b, const struct table_key *key, uint6
 		for (uint32_t i = 0; i < line.count; i++) {
 			uint64_t w = atomic_load_explicit(&line.slots[i], memory_order_acquire);
 
-			if (w >> SLOT_TAG_SHIFT == tag && item__key_equal(slot_item(w), key->bytes)) {
+			if (w >> SLOT_TAG_SHIFT == tag &&
+			    item__key_equal(slot_item(w), key->bytes)) {
 				*word = w;
 				return &line.slots[i];
 			}
@@ -200,8 +207,9 @@ bool table__room(struct table_thread *t, struct bucket *b, uint32_t needed)
 
 		if (!node)
 			return false;
-		// The item in the slot that becomes the link moves first, so it can always be found.
-		uint64_t last = atomic_load_explicit(&tail.slots[tail.count - 1], memory_order_relaxed);
+		// The item in the slot that becomes the link moves first: it is always found.
+		uint64_t last =
+			atomic_load_explicit(&tail.slots[tail.count - 1], memory_order_relaxed);
 
 		atomic_init(&node[0], last);
 		for (uint32_t i = 1; i < OVERFLOW_SLOTS; i++)
@@ -264,7 +272,8 @@ void table__compact(struct table_thread *t, struct bucket *b)
 		if (!last) {
 			if (!reclaim__prepare(t, 1))
 				return;
-			atomic_store_explicit(&before.slots[before.count - 1], 0, memory_order_release);
+			atomic_store_explicit(&before.slots[before.count - 1], 0,
+					      memory_order_release);
 			reclaim__retire_node(t, tail.slots);
 			continue;
 		}

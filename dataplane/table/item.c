@@ -7,12 +7,11 @@
 #include <string.h>
 
 /*
- * One key and its value in one piece of memory. Built by a writer before it locks anything, published by commit.c, read
- * by everyone, freed by reclaim.c after a grace period.
+ * One key and its value in one piece of memory. Built by a writer before it locks anything,
+ * published by commit.c, read by everyone, freed by reclaim.c after a grace period.
  *
- *   +0   version 56 | flags 8        the version is written once, just before the item is published
- *   +8   lru seconds 24 | key_len 8  the only word that changes later
- *   +12  value_len 32
+ *   +0   version 56 | flags 8        the version is written once, just before the item is
+ *   published +8   lru seconds 24 | key_len 8  the only word that changes later +12  value_len 32
  *   +16  [expire_ms 8] [blob 8] [mc_flags 4] [key_len 4, when it does not fit above]
  *        key, then the value unless a blob holds it
  */
@@ -38,7 +37,8 @@ _Static_assert(ITEM_VALUE_MAX <= UINT32_MAX, "value_len holds it");
 static inline uint32_t flags_of(const struct item *item)
 {
 	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&item->version_flags,
-				    memory_order_relaxed) & 0xff;
+				    memory_order_relaxed) &
+	       0xff;
 }
 
 static inline uint32_t lru_key_len_of(const struct item *item)
@@ -118,7 +118,8 @@ uint32_t item_mc_flags(const struct item *item)
 uint64_t item_version(const struct item *item)
 {
 	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&item->version_flags,
-				    memory_order_relaxed) >> HDR_VERSION_SHIFT;
+				    memory_order_relaxed) >>
+	       HDR_VERSION_SHIFT;
 }
 
 void item__set_version(struct item *item, uint64_t version)
@@ -183,8 +184,7 @@ uint64_t item__retired_bytes(const struct item *item)
 static uint32_t flags_of_spec(const struct item_spec *spec, const struct blob *blob)
 {
 	return (spec->expire_ms ? ITEM_HAS_EXPIRY : 0) | (spec->mc_flags ? ITEM_HAS_MC_FLAGS : 0) |
-	       (spec->key.len > KEY_LEN_SHORT ? ITEM_HAS_LONG_KEY : 0) |
-	       (blob ? ITEM_HAS_BLOB : 0);
+	       (spec->key.len > KEY_LEN_SHORT ? ITEM_HAS_LONG_KEY : 0) | (blob ? ITEM_HAS_BLOB : 0);
 }
 
 static void copy_slice(uint8_t *to, struct slice from)

@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 /*
- * One key and its value. Immutable once published, but for `lru`. Whoever found it in the table may read
- * it until the thread's next quiescent state; a new value is a new item.
+ * One key and its value. Immutable once published, but for `lru`. Whoever found it in the table
+ * may read it until the thread's next quiescent state; a new value is a new item.
  *
- *   +0  version            set by the table when it publishes the item (memcached CAS unique, WATCH)
- *   +8  lru 24 | flags 8 | key_len 32
+ *   +0  version            set by the table when it publishes the item (memcached CAS unique,
+ *   WATCH) +8  lru 24 | flags 8 | key_len 32
  *  +16  value_len 64 ...   see the accessors: optional fields follow, each behind a flag
  *       key bytes, then the value bytes, or a pointer to a blob that holds them (ITEM_BLOB)
  *
@@ -21,11 +21,14 @@
  */
 struct item;
 
-#define ITEM_VALUE_INLINE_MAX 4096                 // bytes; longer values live in a blob
-#define ITEM_VALUE_MAX        (512ULL << 20)       // bytes (proto-max-bulk-len of redis)
-#define ITEM_KEY_MAX          (512ULL << 20)       // bytes; RESP keys may be as long as values
+#define ITEM_VALUE_INLINE_MAX 4096           // bytes; longer values live in a blob
+#define ITEM_VALUE_MAX        (512ULL << 20) // bytes (proto-max-bulk-len of redis)
+#define ITEM_KEY_MAX          (512ULL << 20) // bytes; RESP keys may be as long as values
 
-/* How a value is to be reported by OBJECT ENCODING and treated by INCR; the bytes are always text. */
+/*
+ * How a value is to be reported by OBJECT ENCODING and treated by INCR; the bytes are always
+ * text.
+ */
 enum item_encoding {
 	ITEM_RAW,
 	ITEM_EMBSTR,
@@ -37,16 +40,17 @@ struct item_spec {
 	struct slice key;
 	struct slice value;      // copied in when it is short; ignored when blob is set
 	struct slice value_tail; // copied in behind it (APPEND); may be empty
-	struct blob *blob;       // a long value; the item takes over the caller's reference on success
+	struct blob *blob; // a long value; the item takes over the caller's reference on success
 	uint64_t expire_ms;
-	uint32_t mc_flags;       // memcached client flags
+	uint32_t mc_flags; // memcached client flags
 };
 
 struct slice item_key(const struct item *item);
-struct slice item_value(const struct item *item);  // contiguous, whether inline or in a blob
-struct blob *item_blob(const struct item *item);   // NULL when the value is inline
-uint64_t item_expire_ms(const struct item *item);  // 0: never
+struct slice item_value(const struct item *item); // contiguous, whether inline or in a blob
+struct blob *item_blob(const struct item *item);  // NULL when the value is inline
+uint64_t item_expire_ms(const struct item *item); // 0: never
 uint32_t item_mc_flags(const struct item *item);
 uint64_t item_version(const struct item *item);
-uint32_t item_idle_s(const struct item *item, uint64_t now_ms); // since the last access, in whole seconds
+uint32_t item_idle_s(const struct item *item,
+		     uint64_t now_ms);             // since the last access, in whole seconds
 size_t item_memory_bytes(const struct item *item); // all of it, blob included

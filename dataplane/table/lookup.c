@@ -9,13 +9,16 @@
  * Reading. No lock and no shared store (but the lru clock, once a second and item). Any thread.
  *
  *   hit    Needs no validation: the slot is one word, the item does not change, RCU keeps it.
- *   miss   Is believed only if the header is what it was before the slots were read, unlocked and of the depth that
- *          the geometry says, and if the geometry still sends the key here (T2).
- *   TXN    A commit of several keys publishes; wait, or half of it would be seen (T3). Its bits are all set
- *          before its first slot is stored, so who saw one new value finds the other buckets guarded.
+ *   miss   Is believed only if the header is what it was before the slots were read, unlocked and
+ *          of the depth that the geometry says, and if the geometry still sends the key here
+ *          (T2).
+ *   TXN    A commit of several keys publishes; wait, or half of it would be seen (T3). Its bits
+ *          are all set before its first slot is stored, so who saw one new value finds the other
+ *          buckets guarded.
  *
- * Depth is compared modulo 4. That suffices because grow.c lets a grace period pass between growing and
- * shrinking, which no lookup outlives: within one lookup the table changes in one direction only.
+ * Depth is compared modulo 4. That suffices because grow.c lets a grace period pass between
+ * growing and shrinking, which no lookup outlives: within one lookup the table changes in one
+ * direction only.
  */
 
 bool table__item_expired(const struct table_thread *t, const struct item *item)
@@ -37,8 +40,8 @@ struct table_key table_key(const struct table *table, struct slice bytes)
 
 static struct bucket *home_of(const struct table *table, uint64_t hash)
 {
-	uint64_t buckets = atomic_load_explicit(
-		(_Atomic uint64_t *)(uintptr_t)&table->buckets, memory_order_acquire);
+	uint64_t buckets = atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&table->buckets,
+						memory_order_acquire);
 
 	return &table->index[geometry_home(hash, buckets)];
 }
@@ -56,7 +59,7 @@ void table_prefetch_item(const struct table *table, uint64_t hash)
 	for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
 		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
 
-		if (word >> SLOT_TAG_SHIFT == tag)
+		if (word >> SLOT_TAG_SHIFT == tag || slot_is_chain(word))
 			prefetch_read(slot_item(word));
 	}
 }
@@ -140,8 +143,9 @@ struct item *table_find(struct table_thread *t, const struct table_key *key)
 }
 
 /*
- * A bucket's version rises with each of its changes, so the sum over all keys' buckets is the same in two passes only if
- * no bucket changed in between: an exact check that needs no memory, however many keys there are.
+ * A bucket's version rises with each of its changes, so the sum over all keys' buckets is the
+ * same in two passes only if no bucket changed in between: an exact check that needs no memory,
+ * however many keys there are.
  */
 typedef unsigned __int128 version_sum;
 
@@ -192,7 +196,8 @@ static int compare_u64(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void unlock_all(struct table *table, const uint64_t *idx, const uint64_t *hdr, uint32_t count)
+static void unlock_all(struct table *table, const uint64_t *idx, const uint64_t *hdr,
+		       uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		if (i == 0 || idx[i] != idx[i - 1])

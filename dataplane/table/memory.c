@@ -12,12 +12,14 @@
 #endif
 
 /*
- * Where items, nodes and blobs live, and how many bytes they take. Each thread counts what it allocates and what it frees by
- * the allocator's own size classes; a thread's number alone means nothing, the sum over all of them is exact.
+ * Where items, nodes and blobs live, and how many bytes they take. Each thread counts what it
+ * allocates and what it frees by the allocator's own size classes; a thread's number alone means
+ * nothing, the sum over all of them is exact.
  *
- * With a region, each writer has a jemalloc arena of its own over it and is bound to it, so that the
- * automatic thread cache serves the common case (23 cycles, against 45 to 60 for an explicit one). Memory that another thread
- * frees returns to the arena it came from; when our own arena is out of room we therefore ask the others'.
+ * With a region, each writer has a jemalloc arena of its own over it and is bound to it, so that
+ * the automatic thread cache serves the common case (23 cycles, against 45 to 60 for an explicit
+ * one). Memory that another thread frees returns to the arena it came from; when our own arena is
+ * out of room we therefore ask the others'.
  */
 
 static __thread struct table_thread *own_thread; // the last one opened here
@@ -31,7 +33,10 @@ struct table_blob {
 
 #ifdef HAVE_JEMALLOC
 
-/* Extent hooks: carve from the region, keep for ever, split and merge freely. They may not allocate. */
+/*
+ * Extent hooks: carve from the region, keep for ever, split and merge freely. They may not
+ * allocate.
+ */
 struct region_hooks {
 	extent_hooks_t hooks; // first: jemalloc hands us its address
 	struct region *region;
@@ -109,8 +114,8 @@ static int arena_new(struct table_thread *t)
 	size_t grow_limit = 2 << 20;
 	ssize_t at_once = 0; // retained pieces are merged eagerly, dirty ones hardly ever
 
-	if (!config.hooks || mallctl("experimental.arenas_create_ext", &t->arena, &len, &config,
-				     sizeof(config)))
+	if (!config.hooks ||
+	    mallctl("experimental.arenas_create_ext", &t->arena, &len, &config, sizeof(config)))
 		return -ENOMEM;
 	t->arena_made = true;
 	arena_set(t->arena, "dirty_decay_ms", &at_once, sizeof(at_once));
@@ -157,7 +162,8 @@ static COLD void *alloc_from_others(struct table_thread *t, size_t size_bytes)
 		struct table_thread *other = atomic_load(&table->threads[i]);
 
 		if (other && other != t && other->arena_made)
-			ptr = mallocx(size_bytes, MALLOCX_ARENA(other->arena) | MALLOCX_TCACHE_NONE);
+			ptr = mallocx(size_bytes,
+				      MALLOCX_ARENA(other->arena) | MALLOCX_TCACHE_NONE);
 	}
 	return ptr;
 }
@@ -203,8 +209,9 @@ static void release(void *ptr, size_t size_bytes)
 #endif
 
 /*
- * The sums said that there is room, and there is none in one piece: free memory is torn between sizes and arenas. The
- * target that eviction works towards is lowered a little each time, and rises again when it has been quiet.
+ * The sums said that there is room, and there is none in one piece: free memory is torn between
+ * sizes and arenas. The target that eviction works towards is lowered a little each time, and
+ * rises again when it has been quiet.
  */
 static COLD void note_torn(struct table_thread *t)
 {

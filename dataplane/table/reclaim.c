@@ -5,9 +5,10 @@
 #include "base/rcu.h"
 
 /*
- * Memory that has been unlinked and that some reader may still look at (T6). Each thread keeps its own queue of chunks, tags a
- * chunk when it is full or when nothing older waits, and frees it in slices after the grace
- * period of its tag: where it was retired, never by way of another thread.
+ * Memory that has been unlinked and that some reader may still look at (T6). Each thread keeps
+ * its own queue of chunks, tags a chunk when it is full or when nothing older waits, and frees it
+ * in slices after the grace period of its tag: where it was retired, never by way of another
+ * thread.
  *
  * Retiring cannot fail, because whoever unlinks has asked for room before. Owner thread only.
  */
@@ -16,15 +17,15 @@
 #define COST_FREE_NS  40
 
 struct limbo_entry {
-	uintptr_t ptr;   // bit 0: an overflow node
-	uint64_t bytes;  // by which limbo_bytes was raised
+	uintptr_t ptr;  // bit 0: an overflow node
+	uint64_t bytes; // by which limbo_bytes was raised
 };
 
 struct limbo_chunk {
 	struct limbo_chunk *next;
 	uint64_t tag;
 	uint32_t count, freed;
-	bool sealed;     // tagged, and not to be added to
+	bool sealed; // tagged, and not to be added to
 	struct limbo_entry entries[CHUNK_ENTRIES];
 };
 
@@ -141,7 +142,7 @@ static void adopt_orphans(struct table_thread *t)
 		return;
 	struct limbo_chunk *chunk = atomic_exchange(&table->orphans, NULL);
 
-	// Sealed chunks only, so they may stand behind a tail that is being filled once that is sealed too.
+	// They are sealed, so a tail that is still being filled must be too, to stand before them.
 	if (t->limbo.tail && !t->limbo.tail->sealed)
 		seal(t);
 	while (chunk) {

@@ -5,8 +5,10 @@
 #include <sys/mman.h>
 
 /*
- * One range of memory, mapped at start, from which the allocator's extent hooks carve pieces that are
- * never given back. Called inside the allocator: nothing here may allocate.
+ * One range of memory, mapped at start, from which the allocator's extent hooks carve pieces that
+ * are never given back, nor is the range itself: threads bound to an arena have allocated other
+ * things from it, and thread caches hold addresses in it. Called inside the allocator: nothing
+ * here may allocate.
  */
 
 #define HUGE_PAGE_BYTES (2ULL << 20)
@@ -37,16 +39,6 @@ int table__region_init(struct region *region, uint64_t size_bytes, bool huge_pag
 	if (!huge_pages)
 		madvise(region->base, size, MADV_HUGEPAGE);
 	return 0;
-}
-
-/*
- * The address range stays: thread caches of threads that are still alive may hold addresses in it, and would hand
- * them back to their arenas later. The pages go.
- */
-void table__region_fini(struct region *region)
-{
-	if (region->size_bytes)
-		madvise(region->base, region->size_bytes, MADV_DONTNEED);
 }
 
 void *table__region_take(struct region *region, uint64_t size_bytes, uint64_t align_bytes)

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 /*
- * Walking over everything without holding anything (T5). The cursor counts through the bucket numbers with their bits
- * reversed, as in redis: buckets that a split makes of one, or that a merge makes one of, are neighbours in this order, so a
- * resize never puts an unvisited bucket behind the cursor. A parent and its child, if it has been split at the current level,
- * are one step, and the step is looked at again when either bucket changed under it. Any thread.
+ * Walking over everything without holding anything (T5). The cursor counts through the bucket
+ * numbers with their bits reversed, as in redis: buckets that a split makes of one, or that a
+ * merge makes one of, are neighbours in this order, so a resize never puts an unvisited bucket
+ * behind the cursor. A parent and its child, if it has been split at the current level, are one
+ * step, and the step is looked at again when either bucket changed under it. Any thread.
  */
 
 static uint64_t reverse_bits(uint64_t v)
@@ -93,9 +94,10 @@ static bool collect_family(struct table_thread *t, uint64_t cursor, uint64_t *ma
 		}
 		if (!collect(t, f.parent, count) || (f.child && !collect(t, f.child, count)))
 			return false;
-		// A split or merge of the two changes the parent's header; one that came before we read it, `buckets`.
+		// A split or merge changes the parent's header; an earlier one, `buckets`.
 	} while (atomic_load_explicit(&f.parent->hdr, memory_order_acquire) != f.parent_hdr ||
-		 (f.child && atomic_load_explicit(&f.child->hdr, memory_order_acquire) != f.child_hdr) ||
+		 (f.child &&
+		  atomic_load_explicit(&f.child->hdr, memory_order_acquire) != f.child_hdr) ||
 		 atomic_load_explicit(&table->buckets, memory_order_acquire) != f.buckets);
 	return true;
 }
@@ -110,7 +112,7 @@ uint64_t table_scan(struct table_thread *t, uint64_t cursor, uint32_t want,
 		uint32_t count;
 
 		if (!collect_family(t, cursor, &mask, &count))
-			return cursor; // no memory for a few pointers: nothing is skipped, the caller comes again
+			return cursor; // no memory for a few pointers: the caller comes again
 		for (uint32_t i = 0; i < count; i++)
 			visit(arg, t->scan_items[i]);
 		visited += count;

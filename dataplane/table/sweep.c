@@ -2,8 +2,9 @@
 #include "dataplane/table/table_internal.h"
 
 /*
- * Rids one bucket of the items that count as absent already: expired, or flushed. Called for a bucket that a lookup, a
- * timer, or one of the two walks (expire.c, flush.c) has come to. A first look without the lock leaves clean buckets alone.
+ * Rids one bucket of the items that count as absent already: expired, or flushed. Called for a
+ * bucket that a lookup, a timer, or one of the two walks (expire.c, flush.c) has come to. A first
+ * look without the lock leaves clean buckets alone.
  */
 
 struct sweep {
@@ -79,8 +80,9 @@ int table__sweep_bucket(struct table_thread *t, uint64_t idx)
 	uint64_t hdr;
 
 	survey(t, &table->index[idx], &sweep);
-	bool clear_vol = sweep.with_ttl == 0 &&
-			 atomic_load_explicit(&table->index[idx].hdr, memory_order_relaxed) & HDR_VOL;
+	bool clear_vol =
+		sweep.with_ttl == 0 &&
+		atomic_load_explicit(&table->index[idx].hdr, memory_order_relaxed) & HDR_VOL;
 
 	if (sweep.dead == 0 && !clear_vol)
 		return 0;

@@ -11,7 +11,8 @@
 #include <string.h>
 
 /*
- * Making and ending the table and its threads, its upkeep and its figures. The way of a lookup is lookup.c; of a change, commit.c.
+ * Making and ending the table and its threads, its upkeep and its figures. The way of a lookup is
+ * lookup.c; of a change, commit.c.
  */
 
 #define BUCKETS_MAX_DEFAULT (1ULL << 26) // 4 GiB of addresses, for tables without a region
@@ -71,15 +72,14 @@ int table_new(const struct table_config *config, struct table **out, char *why)
 	}
 	if (table__index_init(table) || !table__index_commit(table, config->buckets_initial)) {
 		fail(why, "cannot reserve the index");
-		goto err_region;
+		goto err_index;
 	}
 	table_init(table, config);
 	*out = table;
 	return 0;
 
-err_region:
+err_index:
 	table__index_fini(table);
-	table__region_fini(&table->region);
 err_free:
 	free(table);
 	return -ENOMEM;
@@ -129,7 +129,6 @@ void table_free(struct table *table)
 		free(table->threads[i]);
 	pthread_mutex_destroy(&table->threads_lock);
 	table__index_fini(table);
-	table__region_fini(&table->region);
 	free(table);
 }
 
@@ -217,20 +216,21 @@ bool table_housekeep(struct table_thread *t, uint32_t budget)
 	left -= left / 2 - expire__slice(t, left / 2);
 	left -= left / 2 - evict__slice(t, left / 2);
 	table__count_sum(t->table, &t->items_known, &with_expiry);
-	uint32_t steps = left / COST_RESIZE_NS < RESIZES_PER_TURN ? (uint32_t)(left / COST_RESIZE_NS)
-								  : RESIZES_PER_TURN;
+	uint32_t steps = left / COST_RESIZE_NS < RESIZES_PER_TURN
+				 ? (uint32_t)(left / COST_RESIZE_NS)
+				 : RESIZES_PER_TURN;
 	bool more = table__resize_step(t, t->items_known, steps + 1);
 
 	table__flush_slice(t, left);
-	return more || reclaim__pending(t) || expire__pending(t) ||
-	       table__flush_pending(t->table);
+	return more || reclaim__pending(t) || expire__pending(t) || table__flush_pending(t->table);
 }
 
 static void note_peak(struct table *table, uint64_t bytes)
 {
 	uint64_t peak = atomic_load_explicit(&table->memory_peak_bytes, memory_order_relaxed);
 
-	while (bytes > peak && !atomic_compare_exchange_weak(&table->memory_peak_bytes, &peak, bytes))
+	while (bytes > peak &&
+	       !atomic_compare_exchange_weak(&table->memory_peak_bytes, &peak, bytes))
 		;
 }
 
@@ -255,6 +255,7 @@ void table_stats(const struct table *table, struct table_stats *stats)
 		stats->limbo_items += counter_read(&any->threads[i]->limbo_items);
 	}
 	note_peak(any, stats->memory_bytes);
-	stats->memory_peak_bytes = atomic_load_explicit(&any->memory_peak_bytes, memory_order_relaxed);
+	stats->memory_peak_bytes =
+		atomic_load_explicit(&any->memory_peak_bytes, memory_order_relaxed);
 	stats->expire_sum_ms = atomic_load_explicit(&any->ttl_mean_ms, memory_order_relaxed);
 }

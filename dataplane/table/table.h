@@ -16,33 +16,38 @@
  *
  * Thread rules
  *   Any registered thread may look keys up, without a lock and without writing anything shared.
- *   Only a thread opened with may_write takes bucket locks. On the appliance those are the pinned workers, because a
- *   thread that sleeps with a bucket locked would stall the others; unit tests open whatever they like.
- *   A pointer to an item is good until the calling thread's next rcu_quiescent() or rcu_offline().
+ *   Only a thread opened with may_write takes bucket locks. On the appliance those are the pinned
+ *   workers, because a thread that sleeps with a bucket locked would stall the others; unit tests
+ *   open whatever they like. A pointer to an item is good until the calling thread's next
+ *   rcu_quiescent() or rcu_offline().
  *
  * Guarantees
- *   T1  Single-key operations are linearizable. A lookup's point is its load of the slot; a change's is its store.
- *   T2  A lookup never misses a key that is present throughout the call, whatever grows, shrinks or moves.
- *   T3  table_commit() is strictly serialisable: all of its changes become visible at one instant, and only if all of
- *       its expectations held at that instant. table_find_many() sees one instant too.
- *   T4  Versions rise with every change of a key, and real-time order across keys is kept: an operation that starts
- *       after another has returned gets a higher version.
- *   T5  table_scan() started at cursor 0 and continued until it returns 0 reports every key that is present from the first
- *       call to the last at least once, across growth and shrinking.
+ *   T1  Single-key operations are linearizable. A lookup's point is its load of the slot; a
+ *       change's is its store.
+ *   T2  A lookup never misses a key that is present throughout the call, whatever grows, shrinks
+ *       or moves.
+ *   T3  table_commit() is strictly serialisable: all of its changes become visible at one
+ *       instant, and only if all of its expectations held at that instant. table_find_many() sees
+ *       one instant too.
+ *   T4  Versions rise with every change of a key, and real-time order across keys is kept: an
+ *       operation that starts after another has returned gets a higher version.
+ *   T5  table_scan() started at cursor 0 and continued until it returns 0 reports every key that
+ *       is present from the first call to the last at least once, across growth and shrinking.
  *   T6  An item is freed only after every thread that could have found it has been quiescent.
- *   T7  table_flush() hides every item committed before it at one instant, whatever the number of items.
+ *   T7  table_flush() hides every item committed before it at one instant, whatever the number of
+ *       items.
  */
 struct table;
 
-/* What a thread needs to work on the table: allocator, limbo, version clock, counters. Owned by it. */
+/* What a thread needs to work on the table: allocator, limbo, version clock, counters. */
 struct table_thread;
 
 struct table_config {
 	struct hash_key hash_key;
 	uint64_t buckets_initial; // a power of two; grows by itself
 	uint64_t buckets_max;     // bounds the reserved address space; 0: derived from region_bytes
-	uint64_t region_bytes;    // memory for items and index, reserved at start; 0: plain malloc (tests)
-	bool huge_pages;          // back the region with them
+	uint64_t region_bytes;    // memory for items, reserved at start; 0: plain malloc (tests)
+	bool huge_pages;          // back the region and the index with them
 	uint64_t rng_seed;
 };
 
@@ -60,16 +65,19 @@ struct table_limits {
 /* Sums over all threads; see table_stats(). */
 struct table_stats {
 	uint64_t items, items_with_expiry;
-	uint64_t memory_bytes;          // items, blobs, index and limbo: what maxmemory is compared with
+	uint64_t memory_bytes; // items, blobs, index and limbo: what maxmemory is compared with
 	uint64_t memory_peak_bytes;
 	uint64_t index_bytes, limbo_bytes, region_bytes;
 	uint64_t expired, evicted;
 	uint64_t limbo_items;
 	uint64_t buckets, splits, merges;
-	uint64_t expire_sum_ms;         // a recent estimate of the mean time to live (avg_ttl of INFO)
+	uint64_t expire_sum_ms; // a recent estimate of the mean time to live (avg_ttl of INFO)
 };
 
-/* Returns 0 or a negative errno (-ENOMEM: the region cannot be had), and why in words. Main thread. */
+/*
+ * Returns 0 or a negative errno (-ENOMEM: the region cannot be had), and why in words. Main
+ * thread.
+ */
 #define TABLE_WHY_MAX 256
 int table_new(const struct table_config *config, struct table **table, char *why);
 
@@ -80,15 +88,15 @@ struct table_limits *table_limits(struct table *table);
 void table_stats(const struct table *table, struct table_stats *stats); // any thread
 
 /*
- * Registers the calling thread with RCU and the allocator. NULL when there is no memory. All further calls with it come from
- * this thread.
+ * Registers the calling thread with RCU and the allocator. NULL when there is no memory. All
+ * further calls with it come from this thread.
  */
 struct table_thread *table_thread_open(struct table *table, bool may_write);
 void table_thread_close(struct table_thread *t);
 
 /*
- * Time, once per burst or command: Unix milliseconds, and a monotonic nanosecond clock for versions. Both are the
- * caller's; the table reads no clock.
+ * Time, once per burst or command: Unix milliseconds, and a monotonic nanosecond clock for
+ * versions. Both are the caller's; the table reads no clock.
  */
 void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns);
 
@@ -105,20 +113,24 @@ void table_prefetch(const struct table *table, uint64_t hash);
 void table_prefetch_item(const struct table *table, uint64_t hash);
 
 /*
- * The live item of a key, or NULL. Expired and flushed items count as absent. Notes the access (LRU) unless `peek`.
- * Counts neither hit nor miss: that is the command's to decide.
+ * The live item of a key, or NULL. Expired and flushed items count as absent. Notes the access
+ * (LRU) unless `peek`. Counts neither hit nor miss: that is the command's to decide.
  */
 struct item *table_find(struct table_thread *t, const struct table_key *key);
 struct item *table_peek(struct table_thread *t, const struct table_key *key);
 
-/* All of them as of one instant (T3). items[i] is NULL for an absent key. count <= TABLE_MANY_MAX. */
+/*
+ * All of them as of one instant (T3). items[i] is NULL for an absent key. count <=
+ * TABLE_MANY_MAX.
+ */
 #define TABLE_MANY_MAX 1048576
 void table_find_many(struct table_thread *t, const struct table_key *keys, uint32_t count,
 		     struct item **items);
 
 /*
- * Allocates an unpublished item, copying the spec's bytes. NULL when the memory limit or the region is reached and nothing may be evicted
- * (table_reserve() tells beforehand). A writer thread only.
+ * Allocates an unpublished item, copying the spec's bytes. NULL when the memory limit or the
+ * region is reached and nothing may be evicted (table_reserve() tells beforehand). A writer
+ * thread only.
  */
 struct item *table_item_new(struct table_thread *t, const struct item_spec *spec);
 
@@ -126,8 +138,8 @@ struct item *table_item_new(struct table_thread *t, const struct item_spec *spec
 void table_item_discard(struct table_thread *t, struct item *item);
 
 /*
- * A blob with room for `capacity` bytes, one reference, len 0, counted in memory_bytes. NULL when there is no memory. Any thread
- * opened with may_write.
+ * A blob with room for `capacity` bytes, one reference, len 0, counted in memory_bytes. NULL when
+ * there is no memory. Any thread opened with may_write.
  */
 struct blob *table_blob_new(struct table_thread *t, uint64_t capacity);
 
@@ -144,15 +156,19 @@ enum table_status {
 /* One change: what must be there now, and what is to be there. item NULL deletes. */
 struct table_change {
 	struct table_key key;
-	const struct item *expected; // an item found since the last quiescent state, TABLE_ABSENT or TABLE_ANY
-	struct item *item;           // handed over on TABLE_OK only
-	struct item *old;            // out: what was there (live), or NULL; good until the next quiescent state
-	uint64_t version;            // out: of the change; of a deletion that found nothing, the last one there
+	const struct item *
+		expected; // an item found since the last quiescent state, TABLE_ABSENT or TABLE_ANY
+	struct item *item; // handed over on TABLE_OK only
+	struct item
+		*old; // out: what was there (live), or NULL; good until the next quiescent state
+	uint64_t
+		version; // out: of the change; of a deletion that found nothing, the last one there
 };
 
 /*
- * Commits one change (T1). The version of the change is item_version(change->item), and change->version
- * for a deletion too. Every command that reads, computes and writes is a loop around this call.
+ * Commits one change (T1). The version of the change is item_version(change->item), and
+ * change->version for a deletion too. Every command that reads, computes and writes is a loop
+ * around this call.
  */
 MUST_USE enum table_status table_commit_one(struct table_thread *t, struct table_change *change);
 
@@ -161,8 +177,8 @@ MUST_USE enum table_status table_commit(struct table_thread *t, struct table_cha
 					uint32_t count);
 
 /*
- * Makes room under maxmemory for a write of about `bytes`, evicting if the policy allows. False: refuse the command
- * with an out-of-memory error. Writer threads; bounded work.
+ * Makes room under maxmemory for a write of about `bytes`, evicting if the policy allows. False:
+ * refuse the command with an out-of-memory error. Writer threads; bounded work.
  */
 MUST_USE bool table_reserve(struct table_thread *t, uint64_t bytes);
 
@@ -170,14 +186,15 @@ MUST_USE bool table_reserve(struct table_thread *t, uint64_t bytes);
 void table_flush(struct table_thread *t);
 
 /*
- * One slice of the table's upkeep: frees what has passed its grace period, removes what has expired or been flushed, splits
- * and merges buckets. At most about `budget_ns` of work by estimate. True when there is more to do at once. Writer threads.
+ * One slice of the table's upkeep: frees what has passed its grace period, removes what has
+ * expired or been flushed, splits and merges buckets. At most about `budget_ns` of work by
+ * estimate. True when there is more to do at once. Writer threads.
  */
 bool table_housekeep(struct table_thread *t, uint32_t budget);
 
 /*
- * Visits all live items of the next buckets, at least `want` of them if there are so many. Returns the next cursor, 0 at the
- * end (T5). The item is good until the next quiescent state.
+ * Visits all live items of the next buckets, at least `want` of them if there are so many.
+ * Returns the next cursor, 0 at the end (T5). The item is good until the next quiescent state.
  */
 uint64_t table_scan(struct table_thread *t, uint64_t cursor, uint32_t want,
 		    void (*visit)(void *arg, struct item *item), void *arg);

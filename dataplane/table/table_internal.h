@@ -10,23 +10,27 @@
 #include <stdalign.h>
 
 /*
- * What the files of this folder share. In brackets: [const] set before threads start, [owner] the table_thread's own thread only,
- * [owner w, any r] a relaxed counter, [any] atomic, written by whoever runs.
+ * What the files of this folder share. In brackets: [const] set before threads start, [owner] the
+ * table_thread's own thread only, [owner w, any r] a relaxed counter, [any] atomic, written by
+ * whoever runs.
  */
 
-#define TABLE_THREADS_MAX 128
-#define VERSION_TICK_SHIFT 4          // a tick of the version clock is 16 ns
-#define VERSION_GUARD_TICKS 31250     // 0.5 ms: how far clocks may be apart, see table_flush()
-#define VERSION_EPOCH_MS 1735689600000ULL // 2025-01-01: 56 bits of ticks reach 36 years from here
+#define TABLE_THREADS_MAX   128
+#define VERSION_TICK_SHIFT  4     // a tick of the version clock is 16 ns
+#define VERSION_GUARD_TICKS 31250 // 0.5 ms: how far clocks may be apart, see table_flush()
+#define VERSION_EPOCH_MS    1735689600000ULL // 2025-01-01; 56 bits reach 36 years from here
 
-/* Mean number of items per bucket that growth aims at, as a fraction of 4; shrinking begins far below. */
+/*
+ * Mean number of items per bucket that growth aims at, as a fraction of 4; shrinking begins far
+ * below.
+ */
 #define LOAD_GROW_QUARTERS   24 // 6.0 per bucket
 #define LOAD_SHRINK_QUARTERS 8  // 2.0 per bucket
 
 /* Region of reserved memory, handed out from its start and never taken back. */
 struct region {
-	uint8_t *base;             // [const]
-	uint64_t size_bytes;       // [const] 0: there is no region
+	uint8_t *base;               // [const]
+	uint64_t size_bytes;         // [const] 0: there is no region
 	_Atomic uint64_t used_bytes; // [any]
 };
 
@@ -36,7 +40,7 @@ struct limbo_chunk;
 struct limbo {
 	struct limbo_chunk *head, *tail; // tail is being filled
 	struct limbo_chunk *spares;
-	uint32_t room;                   // entries that can be retired without an allocation
+	uint32_t room; // entries that can be retired without an allocation
 };
 
 struct timer_wheel;
@@ -50,22 +54,22 @@ struct evict_candidate {
 };
 
 struct CACHE_ALIGNED table_thread {
-	struct table *table;   // [const]
-	uint32_t id;           // [const]
-	bool may_write;        // [const]
-	bool open;             // under table->threads_lock
+	struct table *table; // [const]
+	uint32_t id;         // [const]
+	bool may_write;      // [const]
+	bool open;           // under table->threads_lock
 	bool arena_made;
 	unsigned arena, arena_before;
 
 	// [owner]
 	uint64_t wall_ms;
-	uint32_t now_s;        // 24 bits of wall seconds, for the items' lru field
+	uint32_t now_s; // 24 bits of wall seconds, for the items' lru field
 	struct rng rng;
 	struct limbo limbo;
 	uint32_t changes_until_sum;
-	uint64_t items_known;  // of the whole table, at the last sum
+	uint64_t items_known; // of the whole table, at the last sum
 	uint64_t reserve_left_bytes, reserve_limit_bytes;
-	bool memory_short;     // an allocation has failed since the last table_reserve()
+	bool memory_short; // an allocation has failed since the last table_reserve()
 	struct timer_wheel *wheel;
 	struct evict_candidate pool[EVICT_POOL_SIZE];
 	uint32_t pool_count;
@@ -82,51 +86,54 @@ struct CACHE_ALIGNED table_thread {
 };
 
 struct table {
-	struct bucket *index;            // [const]
+	struct bucket *index;              // [const]
 	uint64_t buckets_min, buckets_max; // [const]
-	struct hash_key hash_key;        // [const]
-	uint64_t hash_mask;              // [const] all ones; tests force collisions with less
-	uint64_t rng_seed;               // [const]
-	bool huge_pages;                 // [const]
-	void *index_reserved;            // [const]
-	uint64_t index_reserved_bytes;   // [const]
+	struct hash_key hash_key;          // [const]
+	uint64_t hash_mask;                // [const] all ones; tests force collisions with less
+	uint64_t rng_seed;                 // [const]
+	bool huge_pages;                   // [const]
+	void *index_reserved;              // [const]
+	uint64_t index_reserved_bytes;     // [const]
 	struct region region;
 	struct table_limits limits;
 
 	CACHE_ALIGNED _Atomic uint64_t buckets; // [any] written under resize_lock only
-	_Atomic uint64_t flushed;        // [any] versions up to this one are dead
+	_Atomic uint64_t flushed;               // [any] versions up to this one are dead
 
 	CACHE_ALIGNED atomic_flag resize_lock; // never waited for
-	uint64_t resize_tag;             // of the last split or merge, under resize_lock
-	bool resize_grew;                // under resize_lock
-	uint64_t index_committed_bytes;  // has memory behind it, under resize_lock
-	counter index_bytes;             // of the most buckets there have been: what counts as used
+	uint64_t resize_tag;                   // of the last split or merge, under resize_lock
+	bool resize_grew;                      // under resize_lock
+	uint64_t index_committed_bytes;        // has memory behind it, under resize_lock
+	counter index_bytes; // of the most buckets there have been: what counts as used
 	counter splits, merges;
 
 	CACHE_ALIGNED atomic_flag flush_sweep_lock; // never waited for
-	uint64_t flush_sweep_next;       // next bucket to rid of flushed items, under flush_sweep_lock
-	uint64_t flush_sweep_for;        // the flush word that the walk is for, under flush_sweep_lock
-	_Atomic uint64_t flush_swept;    // [any] the last one that a walk has been completed for
+	uint64_t flush_sweep_next;    // next bucket to rid of flushed items, under flush_sweep_lock
+	uint64_t flush_sweep_for;     // the flush word that the walk is for, under flush_sweep_lock
+	_Atomic uint64_t flush_swept; // [any] the last one that a walk has been completed for
 
 	CACHE_ALIGNED atomic_flag expire_sweep_lock; // never waited for
-	uint64_t expire_sweep_next;      // the walk for expiry, under expire_sweep_lock
-	uint64_t expire_pass_started_ms; // under expire_sweep_lock
-	uint64_t ttl_sum_ms, ttl_count;  // of the pass under way, under expire_sweep_lock
-	_Atomic uint64_t ttl_mean_ms;    // [any] of the last pass
+	uint64_t expire_sweep_next;                  // the walk for expiry, under expire_sweep_lock
+	uint64_t expire_pass_started_ms;             // under expire_sweep_lock
+	uint64_t ttl_sum_ms, ttl_count; // of the pass under way, under expire_sweep_lock
+	_Atomic uint64_t ttl_mean_ms;   // [any] of the last pass
 
-	CACHE_ALIGNED _Atomic uint64_t foreign_memory_bytes; // freed by threads without a table_thread
-	_Atomic uint64_t torn_bytes;     // of the region, that turned out to be of no use; see memory.c
+	CACHE_ALIGNED _Atomic uint64_t foreign_memory_bytes; // freed by unregistered threads
+	_Atomic uint64_t torn_bytes; // of the region, that turned out to be of no use; see memory.c
 	_Atomic uint64_t memory_peak_bytes;
 	_Atomic uint64_t version_base;
 	_Atomic bool version_base_set;
 
-	pthread_mutex_t threads_lock;    // opening and closing threads, and the orphans
+	pthread_mutex_t threads_lock; // opening and closing threads, and the orphans
 	_Atomic uint32_t thread_count;
 	_Atomic(struct table_thread *) threads[TABLE_THREADS_MAX];
 	_Atomic(struct limbo_chunk *) orphans;
 };
 
-/* memory.c: every byte of items, blobs and nodes goes through these and is counted. NULL: no memory. */
+/*
+ * memory.c: every byte of items, blobs and nodes goes through these and is counted. NULL: no
+ * memory.
+ */
 void *table__alloc(struct table_thread *t, size_t size_bytes);
 void table__dealloc(struct table_thread *t, void *ptr, size_t size_bytes);
 size_t table__usable_bytes(const void *ptr, size_t size_bytes);
@@ -139,7 +146,6 @@ void table__arena_unbind(struct table_thread *t);
 
 /* region.c */
 int table__region_init(struct region *region, uint64_t size_bytes, bool huge_pages);
-void table__region_fini(struct region *region);
 void *table__region_take(struct region *region, uint64_t size_bytes, uint64_t align_bytes);
 
 /* item.c */
@@ -156,7 +162,8 @@ void table__index_fini(struct table *table);
 bool table__index_commit(struct table *table, uint64_t buckets);
 uint64_t table__hash(const struct table *table, struct slice bytes);
 struct bucket *table__lock(struct table *table, uint64_t idx, uint64_t *hdr);
-struct bucket *table__lock_home(struct table_thread *t, uint64_t hash, uint64_t *idx, uint64_t *hdr);
+struct bucket *table__lock_home(struct table_thread *t, uint64_t hash, uint64_t *idx,
+				uint64_t *hdr);
 void table__unlock(struct bucket *b, uint64_t hdr, uint64_t version);
 slot_word *table__slot_find(struct bucket *b, const struct table_key *key, uint64_t *word);
 bool table__room(struct table_thread *t, struct bucket *b, uint32_t needed);

@@ -4,9 +4,10 @@
 #include "base/contract.h"
 
 /*
- * The version clock (T4) and the numbers that hang on it. A hybrid logical clock: table_set_time() moves it with real
- * time, a change takes one more than everything it touches. Ticks of 16 ns outrun the rate at which one
- * thread can write, so the clock never runs far ahead of time. Owner thread only.
+ * The version clock (T4) and the numbers that hang on it. A hybrid logical clock:
+ * table_set_time() moves it with real time, a change takes one more than everything it touches.
+ * Ticks of 16 ns outrun the rate at which one thread can write, so the clock never runs far ahead
+ * of time. Owner thread only.
  */
 
 static uint64_t version_base(struct table *table, uint64_t wall_ms, uint64_t now_ns)
@@ -54,9 +55,10 @@ uint64_t table__version_next(struct table_thread *t, uint64_t at_least, uint64_t
 }
 
 /*
- * Handshake of the item counts: a thread's counts belong to one flush word. The owner, on meeting a
- * new one, stores zeroes (release) before the new epoch (release). table_count() adds up the threads whose
- * epoch is the flush word it has read, and starts over when that word has moved meanwhile.
+ * Handshake of the item counts: a thread's counts belong to one flush word. The owner, on meeting
+ * a new one, stores zeroes (release) before the new epoch (release). table_count() adds up the
+ * threads whose epoch is the flush word it has read, and starts over when that word has moved
+ * meanwhile.
  */
 void table__count(struct table_thread *t, uint64_t flushed, int64_t items, int64_t with_expiry)
 {

@@ -4,8 +4,9 @@
 #include <string.h>
 
 /*
- * The table's guarantees (T1 to T7 of table.h) under threads. Each scenario has an invariant that one wrong interleaving
- * breaks, and runs while a further thread forces the table to grow and shrink.
+ * The table's guarantees (T1 to T7 of table.h) under threads. Each scenario has an invariant that
+ * one wrong interleaving breaks, and runs while a further thread forces the table to grow and
+ * shrink.
  */
 
 #define STABLE_KEYS 64
@@ -51,7 +52,8 @@ static void start(struct stress *s, const char *name)
 {
 	printf("%s\n", name);
 	fflush(stdout);
-	stress_init(s, &(struct table_config){.buckets_initial = 1, .buckets_max = BUCKETS_TOP * 2,
+	stress_init(s, &(struct table_config){.buckets_initial = 1,
+					      .buckets_max = BUCKETS_TOP * 2,
 					      .hash_key = {3, 4}});
 }
 
@@ -61,7 +63,10 @@ static void finish(struct stress *s)
 	table_free(s->table);
 }
 
-/* T2, T6: keys that are there all the time are found by every lookup, and hold what was put into them. */
+/*
+ * T2, T6: keys that are there all the time are found by every lookup, and hold what was put into
+ * them.
+ */
 static void find_stable(struct stress_thread *self)
 {
 	for (uint64_t i = 0; i < STABLE_KEYS; i++) {
@@ -78,7 +83,8 @@ static void replace_stable(struct stress_thread *self)
 	for (int i = 0; i < 8; i++) {
 		uint64_t number = rng_below(&self->rng, STABLE_KEYS);
 
-		stress_set(self->t, number, number + STABLE_KEYS * (uint64_t)rng_below(&self->rng, 1000));
+		stress_set(self->t, number,
+			   number + STABLE_KEYS * (uint64_t)rng_below(&self->rng, 1000));
 	}
 }
 
@@ -105,7 +111,9 @@ static void run_present_keys_found(void)
 
 static void transfer(struct stress_thread *self)
 {
-	enum { PARTIES = 3 };
+	enum {
+		PARTIES = 3
+	};
 	struct stress_key keys[PARTIES];
 	struct table_change changes[PARTIES];
 	struct item *found[PARTIES];
@@ -125,7 +133,8 @@ static void transfer(struct stress_thread *self)
 		uint64_t balance = stress_value(found[i]) + (i == 0 ? -2 * amount : amount);
 
 		changes[i] = (struct table_change){
-			.key = keys[i].key, .expected = found[i],
+			.key = keys[i].key,
+			.expected = found[i],
 			.item = stress_item(self->t, &keys[i].key, balance, 0)};
 	}
 	if (table_commit(self->t, changes, PARTIES) == TABLE_OK)
@@ -150,7 +159,8 @@ static void sum_accounts(struct stress_thread *self)
 		STRESS_CHECK(items[i], "T2: account %llu missed", (unsigned long long)i);
 		sum += stress_value(items[i]);
 	}
-	STRESS_CHECK(sum == STABLE_KEYS * START_BALANCE, "T3: the sum is %llu", (unsigned long long)sum);
+	STRESS_CHECK(sum == STABLE_KEYS * START_BALANCE, "T3: the sum is %llu",
+		     (unsigned long long)sum);
 }
 
 static void run_transfers_keep_sum(void)
@@ -165,10 +175,15 @@ static void run_transfers_keep_sum(void)
 	finish(&s);
 }
 
-/* T3: a commit stores one rising number under all keys; single lookups, one after the other, never see it fall. */
+/*
+ * T3: a commit stores one rising number under all keys; single lookups, one after the other,
+ * never see it fall.
+ */
 static void store_number(struct stress_thread *self)
 {
-	enum { KEYS = 8 };
+	enum {
+		KEYS = 8
+	};
 	struct stress_key keys[KEYS];
 	struct table_change changes[KEYS];
 	uint64_t number = self->turns + 1;
@@ -176,7 +191,8 @@ static void store_number(struct stress_thread *self)
 	for (uint64_t i = 0; i < KEYS; i++) {
 		stress_key(self->t->table, &keys[i], i);
 		changes[i] = (struct table_change){
-			.key = keys[i].key, .expected = TABLE_ANY,
+			.key = keys[i].key,
+			.expected = TABLE_ANY,
 			.item = stress_item(self->t, &keys[i].key, number, 0)};
 	}
 	STRESS_CHECK(table_commit(self->t, changes, KEYS) == TABLE_OK, "commit");
@@ -237,7 +253,8 @@ static void count_up(struct stress_thread *self)
 	stress_key(self->t->table, &k, STABLE_KEYS + 1);
 	const struct item *found = table_peek(self->t, &k.key);
 	struct table_change change = {
-		.key = k.key, .expected = found,
+		.key = k.key,
+		.expected = found,
 		.item = stress_item(self->t, &k.key, found ? stress_value(found) + 1 : 1, 0)};
 
 	if (table_commit_one(self->t, &change) == TABLE_OK)
@@ -306,7 +323,10 @@ static void run_scan_reports_all(void)
 	finish(&s);
 }
 
-/* T7: the writer stores n under a, then under b; a flush in between may hide a, never reorder them. */
+/*
+ * T7: the writer stores n under a, then under b; a flush in between may hide a, never reorder
+ * them.
+ */
 static void write_pair(struct stress_thread *self)
 {
 	stress_set(self->t, 0, self->turns + 1);
@@ -393,12 +413,9 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-	{"present", run_present_keys_found},
-	{"transfers", run_transfers_keep_sum},
-	{"instant", run_commit_is_one_instant},
-	{"versions", run_versions_and_counters},
-	{"scan", run_scan_reports_all},
-	{"flush", run_flush_is_one_instant},
+	{"present", run_present_keys_found},    {"transfers", run_transfers_keep_sum},
+	{"instant", run_commit_is_one_instant}, {"versions", run_versions_and_counters},
+	{"scan", run_scan_reports_all},         {"flush", run_flush_is_one_instant},
 };
 
 int main(int argc, char **argv)

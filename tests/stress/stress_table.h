@@ -10,8 +10,9 @@
 #include <time.h>
 
 /*
- * A table, a few threads that hammer it for a while, and a check at the end. A broken guarantee prints what was seen
- * and ends the program. STRESS_MS sets the length of a run, STRESS_SEED its choices.
+ * A table, a few threads that hammer it for a while, and a check at the end. A broken guarantee
+ * prints what was seen and ends the program. STRESS_MS sets the length of a run, STRESS_SEED its
+ * choices.
  */
 
 #define STRESS_THREADS_MAX 16
@@ -66,7 +67,8 @@ static inline uint64_t stress_clock_ns(clockid_t id)
 
 static inline void stress_time(struct table_thread *t)
 {
-	table_set_time(t, stress_clock_ns(CLOCK_REALTIME) / 1000000, stress_clock_ns(CLOCK_MONOTONIC));
+	table_set_time(t, stress_clock_ns(CLOCK_REALTIME) / 1000000,
+		       stress_clock_ns(CLOCK_MONOTONIC));
 }
 
 static inline void stress_init(struct stress *s, const struct table_config *config)
@@ -78,7 +80,8 @@ static inline void stress_init(struct stress *s, const struct table_config *conf
 	STRESS_CHECK(table_new(config, &s->table, why) == 0, "%s", why);
 }
 
-static inline void stress_add(struct stress *s, uint32_t count, void (*body)(struct stress_thread *))
+static inline void stress_add(struct stress *s, uint32_t count,
+			      void (*body)(struct stress_thread *))
 {
 	for (uint32_t i = 0; i < count; i++) {
 		struct stress_thread *self = &s->threads[s->thread_count];
@@ -116,7 +119,8 @@ static inline void stress_run(struct stress *s)
 
 	atomic_store(&s->stop, false);
 	for (uint32_t i = 0; i < s->thread_count; i++)
-		STRESS_CHECK(pthread_create(&s->threads[i].handle, NULL, stress_main, &s->threads[i]) == 0,
+		STRESS_CHECK(pthread_create(&s->threads[i].handle, NULL, stress_main,
+					    &s->threads[i]) == 0,
 			     "thread %u", i);
 	nanosleep(&length, NULL);
 	atomic_store(&s->stop, true);
@@ -167,10 +171,11 @@ static inline uint64_t stress_set(struct table_thread *t, uint64_t number, uint6
 	struct stress_key k;
 
 	stress_key(t->table, &k, number);
-	struct table_change change = {.key = k.key, .expected = TABLE_ANY,
-				      .item = stress_item(t, &k.key, value, 0)};
+	struct table_change change = {
+		.key = k.key, .expected = TABLE_ANY, .item = stress_item(t, &k.key, value, 0)};
 
-	STRESS_CHECK(table_commit_one(t, &change) == TABLE_OK, "set %llu", (unsigned long long)number);
+	STRESS_CHECK(table_commit_one(t, &change) == TABLE_OK, "set %llu",
+		     (unsigned long long)number);
 	return change.version;
 }
 
@@ -181,7 +186,8 @@ static inline void stress_delete(struct table_thread *t, uint64_t number)
 	stress_key(t->table, &k, number);
 	struct table_change change = {.key = k.key, .expected = TABLE_ANY};
 
-	STRESS_CHECK(table_commit_one(t, &change) == TABLE_OK, "delete %llu", (unsigned long long)number);
+	STRESS_CHECK(table_commit_one(t, &change) == TABLE_OK, "delete %llu",
+		     (unsigned long long)number);
 }
 
 static inline struct item *stress_find(struct table_thread *t, uint64_t number)

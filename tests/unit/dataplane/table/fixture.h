@@ -106,7 +106,8 @@ static inline enum table_status fixture_change(struct fixture *f, const char *ke
 
 static inline void fixture_set(struct fixture *f, const char *key, const char *value)
 {
-	assert_int_equal(fixture_change(f, key, TABLE_ANY, fixture_item(f, key, value, 0)), TABLE_OK);
+	assert_int_equal(fixture_change(f, key, TABLE_ANY, fixture_item(f, key, value, 0)),
+			 TABLE_OK);
 }
 
 static inline void fixture_set_expiring(struct fixture *f, const char *key, const char *value,

@@ -40,7 +40,8 @@ static const struct commit_case cases[] = {
 	{"add on a flushed value", FLUSHED, ABSENT, false, TABLE_OK, false, "new"},
 	{"replace the one found", VALUE, FOUND, false, TABLE_OK, true, "new"},
 	{"replace one that expired meanwhile", EXPIRED, FOUND, false, TABLE_CONFLICT, false, NULL},
-	{"replace one that was flushed meanwhile", FLUSHED, FOUND, false, TABLE_CONFLICT, false, NULL},
+	{"replace one that was flushed meanwhile", FLUSHED, FOUND, false, TABLE_CONFLICT, false,
+	 NULL},
 	{"replace another one", VALUE, OTHER, false, TABLE_CONFLICT, false, "old"},
 	{"replace where nothing is", NOTHING, OTHER, false, TABLE_CONFLICT, false, NULL},
 	{"delete nothing", NOTHING, ANY, true, TABLE_OK, false, NULL},
@@ -51,7 +52,8 @@ static const struct commit_case cases[] = {
 	{"delete another one", VALUE, OTHER, true, TABLE_CONFLICT, false, "old"},
 };
 
-static const struct item *expectation(struct fixture *f, enum expects expects, const struct item *found)
+static const struct item *expectation(struct fixture *f, enum expects expects,
+				      const struct item *found)
 {
 	switch (expects) {
 	case ANY:
@@ -91,12 +93,18 @@ static void run_case(const struct commit_case *c, bool several)
 	struct item *found = prepare(&f, c->present);
 	struct item *item = c->deletes ? NULL : fixture_item(&f, "k", "new", 0);
 	struct table_change changes[] = {
-		{.key = fixture_key(&f, "k"), .expected = expectation(&f, c->expects, found), .item = item},
-		{.key = fixture_key(&f, "a"), .expected = TABLE_ANY, .item = fixture_item(&f, "a", "1", 0)},
-		{.key = fixture_key(&f, "b"), .expected = TABLE_ABSENT, .item = fixture_item(&f, "b", "2", 0)},
+		{.key = fixture_key(&f, "k"),
+		 .expected = expectation(&f, c->expects, found),
+		 .item = item},
+		{.key = fixture_key(&f, "a"),
+		 .expected = TABLE_ANY,
+		 .item = fixture_item(&f, "a", "1", 0)},
+		{.key = fixture_key(&f, "b"),
+		 .expected = TABLE_ABSENT,
+		 .item = fixture_item(&f, "b", "2", 0)},
 	};
-	enum table_status status = several ? table_commit(f.t, changes, 3)
-					   : table_commit_one(f.t, changes);
+	enum table_status status =
+		several ? table_commit(f.t, changes, 3) : table_commit_one(f.t, changes);
 
 	assert_int_equal(status, c->status);
 	if (status == TABLE_OK)
@@ -133,10 +141,16 @@ static void test_commit_repeated_key_last_change_counts(void **state)
 	fixture_set(&f, "k", "before");
 	struct item *before = fixture_find(&f, "k");
 	struct table_change changes[] = {
-		{.key = fixture_key(&f, "k"), .expected = TABLE_ANY, .item = fixture_item(&f, "k", "1", 0)},
-		{.key = fixture_key(&f, "x"), .expected = TABLE_ANY, .item = fixture_item(&f, "x", "y", 0)},
+		{.key = fixture_key(&f, "k"),
+		 .expected = TABLE_ANY,
+		 .item = fixture_item(&f, "k", "1", 0)},
+		{.key = fixture_key(&f, "x"),
+		 .expected = TABLE_ANY,
+		 .item = fixture_item(&f, "x", "y", 0)},
 		{.key = fixture_key(&f, "k"), .expected = TABLE_ANY, .item = NULL},
-		{.key = fixture_key(&f, "k"), .expected = before, .item = fixture_item(&f, "k", "3", 0)},
+		{.key = fixture_key(&f, "k"),
+		 .expected = before,
+		 .item = fixture_item(&f, "k", "3", 0)},
 	};
 
 	assert_int_equal(table_commit(f.t, changes, 4), TABLE_OK);
@@ -159,7 +173,8 @@ static void test_commit_version_rises_and_is_shared(void **state)
 	for (uint64_t i = 0; i < 100; i++) {
 		struct key_text a = key_text(i % 7), b = key_text(100 + i % 5);
 		struct table_change changes[] = {
-			{.key = fixture_key(&f, a.text), .expected = TABLE_ANY,
+			{.key = fixture_key(&f, a.text),
+			 .expected = TABLE_ANY,
 			 .item = fixture_item(&f, a.text, "1", 0)},
 			{.key = fixture_key(&f, b.text), .expected = TABLE_ANY, .item = NULL},
 		};
@@ -175,7 +190,9 @@ static void test_commit_version_rises_and_is_shared(void **state)
 
 static void test_commit_thousands_of_keys_at_once(void **state)
 {
-	enum { COUNT = 5000 };
+	enum {
+		COUNT = 5000
+	};
 	static struct table_change changes[COUNT];
 	static struct key_text keys[COUNT];
 	static struct table_key lookups[COUNT];

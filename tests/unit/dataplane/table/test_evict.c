@@ -3,7 +3,9 @@
 
 /* maxmemory: who is refused, who has to go, and how far the limit is overstepped. */
 
-enum { MIB = 1 << 20 };
+enum {
+	MIB = 1 << 20
+};
 
 static void limit(struct fixture *f, uint64_t bytes, enum table_policy policy)
 {
@@ -51,7 +53,10 @@ static void test_reserve_noeviction_refuses_and_recovers(void **state)
 
 static void test_reserve_lru_evicts_the_idle(void **state)
 {
-	enum { KEYS = 20000, HOT = 1000 };
+	enum {
+		KEYS = 20000,
+		HOT = 1000
+	};
 	struct fixture f;
 
 	fixture_open_small(&f);
@@ -92,13 +97,17 @@ static void test_reserve_large_value_evicts_many_in_bounded_calls(void **state)
 	limit(&f, fixture_stats(&f).memory_bytes, TABLE_ALLKEYS_LRU);
 	for (; !table_reserve(f.t, MIB); calls++)
 		assert_true(calls < 1000);
-	print_message("%u calls, %llu evicted\n", calls, (unsigned long long)fixture_stats(&f).evicted);
+	print_message("%u calls, %llu evicted\n", calls,
+		      (unsigned long long)fixture_stats(&f).evicted);
 	assert_true(fixture_stats(&f).evicted >= 5000);
 	assert_true(fixture_stats(&f).evicted <= 520 * (calls + 1));
 	fixture_close(&f);
 }
 
-/* Grace periods stand still: retired memory piles up, and writes are refused before it is without bound. */
+/*
+ * Grace periods stand still: retired memory piles up, and writes are refused before it is without
+ * bound.
+ */
 static void test_reserve_stalled_reader_bounds_limbo(void **state)
 {
 	struct fixture f;
@@ -114,8 +123,8 @@ static void test_reserve_stalled_reader_bounds_limbo(void **state)
 			break;
 		}
 		blob->len = MIB;
-		struct item *item = table_item_new(f.t, &(struct item_spec){.key = SLICE_LITERAL("k"),
-									    .blob = blob});
+		struct item *item = table_item_new(
+			f.t, &(struct item_spec){.key = SLICE_LITERAL("k"), .blob = blob});
 
 		assert_int_equal(fixture_change(&f, "k", TABLE_ANY, item), TABLE_OK);
 		table_housekeep(f.t, 20000);

@@ -5,7 +5,7 @@
 
 struct expire_case {
 	const char *name;
-	uint64_t ttl_ms;    // 0: none
+	uint64_t ttl_ms; // 0: none
 	uint64_t after_ms;
 	bool found;
 };
@@ -95,7 +95,9 @@ static void test_count_with_expiry_is_exact(void **state)
 /* Many keys at one millisecond go in slices; none takes more than a small part of them. */
 static void test_housekeep_slices_a_mass_expiry(void **state)
 {
-	enum { KEYS = 50000 };
+	enum {
+		KEYS = 50000
+	};
 	struct fixture f;
 	uint64_t left = KEYS, most = 0;
 

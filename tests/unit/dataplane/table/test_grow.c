@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/unit/dataplane/table/fixture.h"
 
-/* Growth, shrinking and chains against an oracle, with few hash bits where collisions are wanted. */
+/*
+ * Growth, shrinking and chains against an oracle, with few hash bits where collisions are wanted.
+ */
 
-enum { KEYS = 3000 };
+enum {
+	KEYS = 3000
+};
 
 struct grow_case {
 	const char *name;
@@ -40,7 +44,8 @@ static void assert_oracle(struct fixture *f, uint32_t keys)
 }
 
 /* Grows in the first third of the operations, is mixed in the second, shrinks in the last. */
-static void run_operation(struct fixture *f, const struct grow_case *c, struct rng *rng, uint32_t at)
+static void run_operation(struct fixture *f, const struct grow_case *c, struct rng *rng,
+			  uint32_t at)
 {
 	uint32_t number = rng_below(rng, c->keys);
 	uint32_t delete_pct = at < c->operations / 3 ? 10 : at < c->operations / 3 * 2 ? 50 : 95;
@@ -94,7 +99,8 @@ static void test_table_grows_and_shrinks_back(void **state)
 		fixture_set(&f, key_text(i).text, "v");
 	struct table_stats full = fixture_stats(&f);
 
-	assert_in_range(full.items * 4 / full.buckets, LOAD_GROW_QUARTERS - 4, LOAD_GROW_QUARTERS + 1);
+	assert_in_range(full.items * 4 / full.buckets, LOAD_GROW_QUARTERS - 4,
+			LOAD_GROW_QUARTERS + 1);
 	for (uint64_t i = 0; i < 20000; i++)
 		fixture_delete(&f, key_text(i).text);
 	fixture_settle(&f);
@@ -111,7 +117,8 @@ static void test_split_and_merge_each_step_keeps_all_keys(void **state)
 {
 	struct fixture f;
 
-	fixture_open(&f, &(struct table_config){.buckets_initial = 1, .buckets_max = 64, .hash_key = {1, 2}});
+	fixture_open(&f, &(struct table_config){
+				 .buckets_initial = 1, .buckets_max = 64, .hash_key = {1, 2}});
 	memset(oracle, 0, sizeof(oracle));
 	for (uint32_t i = 0; i < 100; i++) {
 		oracle[i] = i + 1;
@@ -139,9 +146,19 @@ struct geometry_case {
 };
 
 static const struct geometry_case geometry_cases[] = {
-	{0, 1, 0, 0}, {~0ULL, 1, 0, 0}, {1, 2, 1, 1}, {2, 2, 0, 1}, {2, 3, 2, 2}, {3, 3, 1, 1},
-	{0, 3, 0, 2}, {7, 5, 3, 2}, {4, 5, 4, 3}, {8, 5, 0, 3}, {0xfff, 4096, 0xfff, 12},
-	{0x1000, 4097, 0x1000, 13}, {0x1001, 4097, 1, 12},
+	{0, 1, 0, 0},
+	{~0ULL, 1, 0, 0},
+	{1, 2, 1, 1},
+	{2, 2, 0, 1},
+	{2, 3, 2, 2},
+	{3, 3, 1, 1},
+	{0, 3, 0, 2},
+	{7, 5, 3, 2},
+	{4, 5, 4, 3},
+	{8, 5, 0, 3},
+	{0xfff, 4096, 0xfff, 12},
+	{0x1000, 4097, 0x1000, 13},
+	{0x1001, 4097, 1, 12},
 };
 
 static void test_geometry_home_and_depth(void **state)

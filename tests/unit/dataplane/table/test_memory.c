@@ -2,11 +2,14 @@
 #include "tests/unit/dataplane/table/fixture.h"
 
 /*
- * Memory: what is counted comes back, what shares a blob is counted once, a region that is full is a result and not an
- * end, and an allocation that fails, whichever it is, leaves the table as it was.
+ * Memory: what is counted comes back, what shares a blob is counted once, a region that is full
+ * is a result and not an end, and an allocation that fails, whichever it is, leaves the table as
+ * it was.
  */
 
-enum { MIB = 1 << 20 };
+enum {
+	MIB = 1 << 20
+};
 
 /* Linked with --wrap=table__alloc: the allocation after `allocations_left` more fails. */
 void *__real_table__alloc(struct table_thread *t, size_t size_bytes);
@@ -127,7 +130,8 @@ static void test_region_full_is_refused_and_reused(void **state)
 	static const size_t lens[] = {32, 1000, 100000, 64};
 	struct fixture f;
 
-	fixture_open(&f, &(struct table_config){.buckets_initial = 1, .hash_key = {1, 2},
+	fixture_open(&f, &(struct table_config){.buckets_initial = 1,
+						.hash_key = {1, 2},
 						.region_bytes = 32 * MIB});
 	for (size_t i = 0; i < ARRAY_COUNT(lens); i++) {
 		char *value = long_text(lens[i]);
@@ -135,9 +139,9 @@ static void test_region_full_is_refused_and_reused(void **state)
 
 		while (table_reserve(f.t, lens[i] + 64)) {
 			struct key_text k = key_text(stored);
-			struct item *item = table_item_new(f.t, &(struct item_spec){
-									.key = slice_of_text(k.text),
-									.value = slice_of_text(value)});
+			struct item *item = table_item_new(
+				f.t, &(struct item_spec){.key = slice_of_text(k.text),
+							 .value = slice_of_text(value)});
 
 			if (!item)
 				break;
@@ -172,7 +176,8 @@ static void test_region_with_eviction_always_stores(void **state)
 	uint64_t refused = 0;
 	struct fixture f;
 
-	fixture_open(&f, &(struct table_config){.buckets_initial = 1, .hash_key = {1, 2},
+	fixture_open(&f, &(struct table_config){.buckets_initial = 1,
+						.hash_key = {1, 2},
 						.region_bytes = 32 * MIB});
 	table_limits(f.table)->policy = TABLE_ALLKEYS_LRU;
 	for (uint64_t i = 0; i < 30000; i++) {
@@ -181,8 +186,9 @@ static void test_region_with_eviction_always_stores(void **state)
 		struct item *item = NULL;
 
 		if (table_reserve(f.t, len + 64))
-			item = table_item_new(f.t, &(struct item_spec){.key = slice_of_text(k.text),
-								       .value = slice_of(value, len)});
+			item = table_item_new(f.t,
+					      &(struct item_spec){.key = slice_of_text(k.text),
+								  .value = slice_of(value, len)});
 		if (!item || fixture_change(&f, k.text, TABLE_ANY, item) != TABLE_OK) {
 			table_item_discard(f.t, item);
 			refused++;
@@ -199,7 +205,9 @@ static void test_region_with_eviction_always_stores(void **state)
 	fixture_close(&f);
 }
 
-/* One run of a small program of changes, with the n-th allocation failing. True when none failed. */
+/*
+ * One run of a small program of changes, with the n-th allocation failing. True when none failed.
+ */
 static bool run_with_failure(uint64_t n)
 {
 	struct fixture f;
@@ -210,7 +218,8 @@ static bool run_with_failure(uint64_t n)
 	allocations_left = n;
 	for (uint64_t i = 0; i < 40; i++) {
 		struct key_text k = key_text(i % 30);
-		struct item_spec spec = {.key = slice_of_text(k.text), .value = SLICE_LITERAL("value"),
+		struct item_spec spec = {.key = slice_of_text(k.text),
+					 .value = SLICE_LITERAL("value"),
 					 .expire_ms = i % 3 ? 0 : f.wall_ms + 50};
 		struct item *item = table_item_new(f.t, &spec);
 		struct table_change changes[2] = {
@@ -255,7 +264,9 @@ static void test_any_failed_allocation_is_survived(void **state)
 /* 16-byte keys and 32-byte values, as the memory goal counts them. */
 static void test_overhead_per_small_item(void **state)
 {
-	enum { KEYS = 200000 };
+	enum {
+		KEYS = 200000
+	};
 	struct fixture f;
 
 	fixture_open_small(&f);
