@@ -24,17 +24,29 @@ void cmd__spec_argument(const struct cmd_call *call, uint32_t index, struct item
 		spec->blob = blob;
 }
 
-static struct blob *blob_of_spec(struct table_thread *tt, const struct item_spec *spec)
+/*
+ * A request may be a few bytes and its result half a gigabyte (SETRANGE, APPEND), so that what
+ * cmd_admit() reserved says little about it.
+ */
+struct blob *cmd__blob_new(struct cmd_thread *thread, uint64_t len)
 {
-	size_t len = spec->value.len + spec->value_tail.len;
-	struct blob *blob = table_blob_new(tt, len);
+	struct blob *blob = table_reserve(thread->tt, len) ? table_blob_new(thread->tt, len) : NULL;
+
+	if (blob)
+		blob->len = len;
+	return blob;
+}
+
+static struct blob *blob_of_spec(struct cmd_thread *thread, const struct item_spec *spec)
+{
+	struct blob *blob = cmd__blob_new(thread, spec->value.len + spec->value_tail.len);
 
 	if (!blob)
 		return NULL;
-	memcpy(blob->bytes, spec->value.ptr, spec->value.len);
+	if (spec->value.len > 0)
+		memcpy(blob->bytes, spec->value.ptr, spec->value.len);
 	if (spec->value_tail.len > 0)
 		memcpy(blob->bytes + spec->value.len, spec->value_tail.ptr, spec->value_tail.len);
-	blob->len = len;
 	return blob;
 }
 
@@ -45,7 +57,7 @@ struct item *cmd__item_new(struct cmd_thread *thread, const struct item_spec *sp
 
 	struct item_spec with_blob = *spec;
 
-	with_blob.blob = spec->blob ? blob_ref(spec->blob) : blob_of_spec(thread->tt, spec);
+	with_blob.blob = spec->blob ? blob_ref(spec->blob) : blob_of_spec(thread, spec);
 	if (!with_blob.blob)
 		return NULL;
 	struct item *item = table_item_new(thread->tt, &with_blob);

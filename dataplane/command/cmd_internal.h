@@ -69,6 +69,9 @@ void cmd__spec_bytes(struct slice value, struct item_spec *spec);
  */
 struct item *cmd__item_new(struct cmd_thread *thread, const struct item_spec *spec);
 
+/* Room for a long value, its length set, within the limit of memory. NULL when there is none. */
+struct blob *cmd__blob_new(struct cmd_thread *thread, uint64_t len);
+
 enum cmd_edit_step {
 	CMD_EDIT_STORE,  // publish spec
 	CMD_EDIT_DELETE, // of an item that is there

@@ -341,12 +341,11 @@ static enum cmd_edit_step decide_setrange(struct cmd_call *call, struct cmd_edit
 	blob_unref(write->blob);
 	write->blob = NULL;
 	if (write->result_len > sizeof(write->short_value)) {
-		write->blob = table_blob_new(call->thread->tt, write->result_len);
+		write->blob = cmd__blob_new(call->thread, write->result_len);
 		if (!write->blob) {
 			cmd__no_memory(call);
 			return CMD_EDIT_FAILED;
 		}
-		write->blob->len = write->result_len;
 		to = write->blob->bytes;
 	}
 	size_t kept = old.len < write->offset ? old.len : write->offset;

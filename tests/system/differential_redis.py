@@ -619,7 +619,7 @@ def main():
                         help="HOST:PORT of ours; default: start the engine server")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=5000, help="commands of a round")
-    parser.add_argument("--rounds", type=int, default=2,
+    parser.add_argument("--rounds", type=int, default=6,
                         help="each with the next seed; even: RESP2, odd: RESP3")
     parser.add_argument("--server", default=ENGINE_SERVER, help="the engine server's program")
     args = parser.parse_args()

@@ -14,7 +14,8 @@
 
 /* The bench of engine_bench.h: what a worker does around cmd_run(), without its connections. */
 
-#define BENCH_ARGS_MAX 64
+#define BENCH_ARGS_MAX  64
+#define BENCH_UPKEEP_NS 20000 // of the table, after each request
 
 void bench_set_time(struct bench *b, uint64_t now_ms)
 {
@@ -23,19 +24,14 @@ void bench_set_time(struct bench *b, uint64_t now_ms)
 	table_set_time(b->thread.tt, now_ms, (now_ms - BENCH_NOW_MS + 1) * 1000000);
 }
 
-void bench_open(struct bench *b)
+/* What each thread has of its own. */
+static void open_thread(struct bench *b, struct table *table)
 {
-	struct table_config config = {.hash_key = {1, 2}, .buckets_initial = 16, .rng_seed = 1};
-	char why[TABLE_WHY_MAX];
-
 	memset(b, 0, sizeof(*b));
-	cmd_init();
-	assert_int_equal(rcu_start(), 0);
-	if (table_new(&config, &b->table, why) != 0)
-		fail_msg("no table: %s", why);
+	b->table = table;
 	b->thread = (struct cmd_thread){
-		.table = b->table,
-		.tt = table_thread_open(b->table, true),
+		.table = table,
+		.tt = table_thread_open(table, true),
 		.stats = calloc(cmd_count(), sizeof(struct cmd_stat)),
 		.counters = &b->counters,
 		.rng = rng_seeded(1),
@@ -47,13 +43,36 @@ void bench_open(struct bench *b)
 	bench_set_time(b, BENCH_NOW_MS);
 }
 
+void bench_open(struct bench *b)
+{
+	struct table_config config = {.hash_key = {1, 2}, .buckets_initial = 16, .rng_seed = 1};
+	struct table *table;
+	char why[TABLE_WHY_MAX];
+
+	cmd_init();
+	assert_int_equal(rcu_start(), 0);
+	if (table_new(&config, &table, why) != 0)
+		fail_msg("no table: %s", why);
+	open_thread(b, table);
+}
+
 void bench_close(struct bench *b)
+{
+	bench_leave(b);
+	table_free(b->table);
+	rcu_stop();
+}
+
+void bench_join(struct bench *b, const struct bench *owner)
+{
+	open_thread(b, owner->table);
+}
+
+void bench_leave(struct bench *b)
 {
 	fake_out_fini(&b->out);
 	free(b->thread.stats);
 	table_thread_close(b->thread.tt);
-	table_free(b->table);
-	rcu_stop();
 }
 
 static uint32_t find_keys(struct bench *b, const struct cmd *cmd, const struct slice *argv,
@@ -95,6 +114,7 @@ struct slice bench_run_argv(struct bench *b, const struct slice *argv, uint32_t 
 		cmd_run(&call);
 	}
 	rcu_quiescent();
+	table_housekeep(b->thread.tt, BENCH_UPKEEP_NS);
 	return fake_out_bytes(&b->out);
 }
 
@@ -134,7 +154,7 @@ static const char *parse_word(const char *at, uint8_t **to)
 
 struct slice bench_run(struct bench *b, const char *line)
 {
-	static uint8_t bytes[1 << 20];
+	static _Thread_local uint8_t bytes[1 << 20];
 	struct slice argv[BENCH_ARGS_MAX];
 	uint32_t argc = 0;
 	uint8_t *to = bytes;

@@ -24,6 +24,10 @@ struct bench {
 void bench_open(struct bench *b);
 void bench_close(struct bench *b);
 
+/* Another thread's bench on the table of `owner`; opened and closed by that thread. */
+void bench_join(struct bench *b, const struct bench *owner);
+void bench_leave(struct bench *b);
+
 /* Moves the clock of the thread and its table. */
 void bench_set_time(struct bench *b, uint64_t now_ms);
 
