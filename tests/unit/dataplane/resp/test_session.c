@@ -210,7 +210,7 @@ static void test_landing_every_split_near_the_ends_same_reply(void **state)
 
 	struct slice bytes = fake_out_bytes(&input);
 
-	for (size_t first = 1; first < value_at + 3; first++) {
+	for (size_t first = 0; first < value_at + 3; first++) {
 		for (size_t second = value_end - 3; second < bytes.len; second++) {
 			fake_session_renew(f, SESSION_RESP);
 			fake_session_send(f, slice_of(bytes.ptr, first));
@@ -540,6 +540,18 @@ static void test_key_positions_as_command_rows_say(void **state)
 	}
 }
 
+/* Names that the memory of recent commands must not mix up. */
+static void test_similar_command_names_told_apart(void **state)
+{
+	struct fake_session *f = *state;
+
+	fake_session_renew(f, SESSION_RESP);
+	send_text(f, "MGET k\r\nMGETMGET k\r\nmget k\r\nMGET k\r\n");
+	assert_replies(f, "*1\r\n$-1\r\n"
+			  "-ERR unknown command 'MGETMGET', with args beginning with: 'k' \r\n"
+			  "*1\r\n$-1\r\n*1\r\n$-1\r\n");
+}
+
 static void test_memcache_chosen_by_first_byte(void **state)
 {
 	struct fake_session *f = *state;
@@ -587,6 +599,7 @@ int main(void)
 		cmocka_unit_test(test_stash_small_requests_reuse_one_buffer),
 		cmocka_unit_test(test_two_sessions_in_one_batch_apart),
 		cmocka_unit_test(test_key_positions_as_command_rows_say),
+		cmocka_unit_test(test_similar_command_names_told_apart),
 		cmocka_unit_test(test_memcache_chosen_by_first_byte),
 	};
 
