@@ -91,7 +91,7 @@ install_packages() {
 		finish
 	fi
 	for service in redis-server memcached; do
-		if [[ " ${missing[*]} " == *" $service "* ]] && command -v systemctl >/dev/null; then
+		if [[ " ${missing[*]} " == *" $service "* ]]; then
 			systemctl disable -q "$service" 2>/dev/null || true
 		fi
 	done
@@ -114,7 +114,8 @@ as_owner() {
 build() {
 	local directory=$1 log="$LOGS/$1.log" start=$SECONDS
 	shift
-	if ! { [[ -f $directory/build.ninja ]] || as_owner meson setup "$directory" "$@"; } >"$log" 2>&1 ||
+	if ! { [[ -f $directory/build.ninja ]] ||
+		as_owner meson setup "$directory" "$@"; } >"$log" 2>&1 ||
 		! as_owner ninja -k 0 -C "$directory" >>"$log" 2>&1; then
 		grep -E '^FAILED:| error: |undefined reference|^ERROR' "$log" | head -n 40
 		say "all of it is in $log"
@@ -131,8 +132,8 @@ needs_asan() {
 		return 1
 	}
 	[[ -n ${asan_result:-} ]] || {
-		CC=clang build build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dhot_asserts=true \
-			-Ddeveloper=true -Dfuzz=true
+		CC=clang build build-asan -Db_sanitize=address,undefined -Db_lundef=false \
+			-Dhot_asserts=true -Ddeveloper=true -Dfuzz=true
 		asan_result=$?
 	}
 	return "$asan_result"
@@ -244,8 +245,8 @@ suite_fuzz() {
 	done
 }
 
-# A system test prints a line per check ("ok NAME", "not ok NAME", "ok NAME # SKIP why"), or its exit
-# status is its result: 0, 1, or 77 for skipped.
+# A system test prints a line per check ("ok NAME", "not ok NAME", "ok NAME # SKIP why"), or its
+# exit status is its result: 0, 1, or 77 for skipped.
 count_system() {
 	local script=$1 status=$2 log=$3 line lines=0 bad=0
 	while IFS= read -r line; do

@@ -5,10 +5,7 @@
 #include "base/log.h"
 #include "ctrl/admin/admin_conn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,7 +17,6 @@
  * connection's life is in admin_conn.c. Control thread.
  */
 
-#define LISTEN_BACKLOG    64
 #define ACCEPTS_PER_EVENT 16
 #define ACCEPT_PAUSE_NS   NS_PER_S // after the process ran out of descriptors
 
@@ -78,31 +74,6 @@ static void on_accept_again(struct loop_timer *timer, uint64_t now_ns)
 		loop_timer_set(admin->config.loop, timer, now_ns + ACCEPT_PAUSE_NS);
 }
 
-/* A bound, listening, non-blocking socket, or a negative errno. */
-static int listen_on(const char *bind_to, uint16_t port, uint16_t *bound)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-	socklen_t len = sizeof(address);
-	const int yes = 1;
-	int fd, err;
-
-	if (inet_pton(AF_INET, bind_to, &address.sin_addr) != 1)
-		return -EINVAL;
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-	    listen(fd, LISTEN_BACKLOG) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	*bound = ntohs(address.sin_port);
-	return fd;
-}
-
 int admin_start(const struct admin_config *config, struct admin **result)
 {
 	struct admin *admin = calloc(1, sizeof(*admin));
@@ -119,7 +90,7 @@ int admin_start(const struct admin_config *config, struct admin **result)
 		goto err_free;
 	admin->host.forward_flags = CMD_WRITE | CMD_BACKGROUND;
 	admin->listener.on_ready = on_listener_ready;
-	admin->listener.fd = listen_on(config->bind, config->port, &admin->port);
+	admin->listener.fd = loop_listen(config->bind, config->port, &admin->port);
 	if (admin->listener.fd < 0) {
 		err = admin->listener.fd;
 		goto err_host;

@@ -66,12 +66,11 @@ static void print_directive(FILE *out, const struct config_directive *d)
 
 void config_print_defaults(FILE *out)
 {
-	fprintf(out,
-		"# The configuration of wirecached, with every directive at its default.\n"
-		"# Printed by: wirecached --print-config\n"
-		"#\n"
-		"# Sizes take redis' units: 1k is 1000 bytes, 1kb is 1024; likewise m, mb, g, "
-		"gb.\n");
+	fprintf(out, "# The configuration of wirecached, with every directive at its default.\n"
+		     "# Printed by: wirecached --print-config\n"
+		     "#\n"
+		     "# Sizes take redis' units: 1k is 1000 bytes, 1kb is 1024; likewise m, mb, g, "
+		     "gb.\n");
 	for (size_t i = 0; i < config_table_count(); i++) {
 		const struct config_directive *d = config_table_at(i);
 

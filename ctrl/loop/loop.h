@@ -81,5 +81,11 @@ void loop_wait(struct loop *loop, uint64_t now_ns);
 /* Calls back for what loop_wait() has seen and for timers that are due. */
 void loop_dispatch(struct loop *loop, uint64_t now_ns);
 
+/*
+ * A non-blocking socket that listens on an IPv4 address of this host, or a negative errno. Port 0:
+ * any free one. *bound is the port. The descriptor is the caller's.
+ */
+MUST_USE int loop_listen(const char *address, uint16_t port, uint16_t *bound);
+
 void loop_stop(struct loop *loop);
 bool loop_stopped(const struct loop *loop);

@@ -13,7 +13,7 @@
  */
 struct metrics;
 
-#define METRICS_CONNECTIONS_MAX 32
+#define METRICS_CONNECTIONS_MAX 32u
 
 struct metrics_config {
 	const char *bind; // IPv4 address of this host

@@ -3,13 +3,12 @@
 
 #include "base/clock.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 /*
  * libmicrohttpd without a thread of its own: its epoll descriptor is one more that the control loop
@@ -18,7 +17,7 @@
  */
 
 #define TEXT_BYTES_MAX (4u << 20)
-#define IDLE_S         10 // seconds after which a silent connection is closed
+#define IDLE_S         10u // seconds after which a silent connection is closed
 
 struct metrics {
 	struct metrics_config config;
@@ -117,20 +116,19 @@ static void on_due(struct loop_timer *timer, uint64_t now_ns)
 
 static int start_daemon(struct metrics *metrics)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_port = htons(metrics->config.port)};
+	const struct metrics_config *config = &metrics->config;
+	int fd = loop_listen(config->bind, config->port, &metrics->port);
 
-	if (inet_pton(AF_INET, metrics->config.bind, &address.sin_addr) != 1)
-		return -EINVAL;
-	errno = 0;
-	metrics->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL, metrics->config.port, NULL, NULL, on_request, metrics,
-		MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)METRICS_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-		MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
-	if (!metrics->daemon)
-		return errno ? -errno : -EADDRINUSE;
-	return 0;
+	if (fd < 0)
+		return fd;
+	metrics->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, metrics,
+					   MHD_OPTION_LISTEN_SOCKET, fd,
+					   MHD_OPTION_CONNECTION_LIMIT, METRICS_CONNECTIONS_MAX,
+					   MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_END);
+	if (metrics->daemon)
+		return 0; // the descriptor is the daemon's
+	close(fd);
+	return -ENOMEM;
 }
 
 int metrics_start(const struct metrics_config *config, struct metrics **result)
@@ -147,8 +145,6 @@ int metrics_start(const struct metrics_config *config, struct metrics **result)
 	err = start_daemon(metrics);
 	if (err < 0)
 		goto err_free;
-	info = MHD_get_daemon_info(metrics->daemon, MHD_DAEMON_INFO_BIND_PORT);
-	metrics->port = info ? info->port : 0;
 	info = MHD_get_daemon_info(metrics->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	metrics->watch.fd = info ? info->epoll_fd : -1;
 	err = info ? loop_watch(config->loop, &metrics->watch, EPOLLIN) : -ENOTSUP;

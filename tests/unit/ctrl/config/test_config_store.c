@@ -91,11 +91,10 @@ static void test_load_file_then_command_line_wins(void **state)
 {
 	struct run run;
 
-	write_file(
-		"# ours\nport 7000\nmaxmemory 2mb\nnic-device net_null0\nlogfile \"a b.log\"\n"
-		"client-output-buffer-limit normal 1mb 0 0\n"
-		"client-output-buffer-limit pubsub 1 2 3\n"
-		"save \"\"\n");
+	write_file("# ours\nport 7000\nmaxmemory 2mb\nnic-device net_null0\nlogfile \"a b.log\"\n"
+		   "client-output-buffer-limit normal 1mb 0 0\n"
+		   "client-output-buffer-limit pubsub 1 2 3\n"
+		   "save \"\"\n");
 	RUN(&run, file_path, ARG("--nic-address"), ARG("10.0.0.1/8"), ARG("--port"), ARG("7001"),
 	    ARG("--"), ARG("--log-level=8"), ARG("--port"));
 	assert_int_equal(run.verdict, CONFIG_RUN);
