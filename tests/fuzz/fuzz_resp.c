@@ -9,12 +9,14 @@
 #include <stdlib.h>
 
 /*
- * Bytes of a RESP client through a session and the whole engine: raw ones, the cases of the parser's test with
- * some bytes changed, commands with long values. Once in one piece, once in random pieces with forwarded
- * requests, a sink that is full again and again, and several feeds per run.
+ * Bytes of a RESP client through a session and the whole engine: raw ones, the cases of the
+ * parser's test with some bytes changed, commands with long values. Once in one piece, once in
+ * random pieces with forwarded requests, a sink that is full again and again, and several feeds
+ * per run.
  *
- * Oracles: the sanitizers (each piece is an allocation that is gone after its run); both ways give the same
- * replies and the same end; nothing is kept of a session that has no incomplete request.
+ * Oracles: the sanitizers (each piece is an allocation that is gone after its run); both ways
+ * give the same replies and the same end; nothing is kept of a session that has no incomplete
+ * request.
  */
 
 #define STREAM_MAX   (96u << 10)
