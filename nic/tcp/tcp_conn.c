@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "nic/tcp/tcp_conn.h"
+
 #include "nic/tcp/tcp_stack.h"
 
 /*

@@ -160,7 +160,7 @@ static bool send_planned(struct tcp_conn *conn, struct plan *plan)
 	tcp_seq edge;
 
 	plan->len = tcp_sendq_gather(&conn->sendq, plan->seq, wanted, !plan->again, segment.payload,
-				     TCP_SEGMENT_SLICES_MAX, &segment.payload_count);
+				     &segment.payload_count);
 	// Many small extents: the rest goes into the next segment.
 	if (plan->len < wanted)
 		plan->fin = false;

@@ -152,7 +152,7 @@ void tcp_sendq_trim(struct tcp_sendq_pool *pool, struct tcp_sendq *q, struct out
 }
 
 uint32_t tcp_sendq_gather(struct tcp_sendq *q, tcp_seq seq, uint32_t len, bool advance,
-			  struct slice *slices, uint32_t max, uint32_t *count)
+			  struct slice *slices, uint32_t *count)
 {
 	struct tcp_extent *e = q->cursor && tcp_seq_ge(seq, q->cursor->seq) ? q->cursor : q->head;
 	uint32_t total = 0;
@@ -160,7 +160,7 @@ uint32_t tcp_sendq_gather(struct tcp_sendq *q, tcp_seq seq, uint32_t len, bool a
 	*count = 0;
 	while (e && seq - e->seq >= e->len)
 		e = e->next;
-	while (e && total < len && *count < max) {
+	while (e && total < len && *count < TCP_SEGMENT_SLICES_MAX) {
 		uint32_t offset = seq + total - e->seq;
 		uint32_t part = e->len - offset < len - total ? e->len - offset : len - total;
 

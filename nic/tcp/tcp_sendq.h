@@ -3,6 +3,7 @@
 
 #include "base/blob.h"
 #include "base/out.h"
+#include "nic/tcp/tcp.h"
 #include "nic/tcp/tcp_seq.h"
 #include "nic/tcp/tcp_slab.h"
 
@@ -91,12 +92,12 @@ static inline void tcp_sendq_rewind(struct tcp_sendq *q)
 }
 
 /*
- * Up to `len` bytes from `seq` on (which is queued) as at most `max` slices. Returns the number of
- * bytes, *count that of the slices. With `advance` the cursor moves along: for snd_nxt, not for
- * retransmissions of the head.
+ * Up to `len` bytes from `seq` on (which is queued) as at most TCP_SEGMENT_SLICES_MAX slices.
+ * Returns the number of bytes, *count that of the slices. With `advance` the cursor moves along:
+ * for snd_nxt, not for retransmissions of the head.
  */
 uint32_t tcp_sendq_gather(struct tcp_sendq *q, tcp_seq seq, uint32_t len, bool advance,
-			  struct slice *slices, uint32_t max, uint32_t *count);
+			  struct slice *slices, uint32_t *count);
 
 /* Frees everything. */
 void tcp_sendq_clear(struct tcp_sendq_pool *pool, struct tcp_sendq *q, struct out *out);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "nic/tcp/tcp_timewait.h"
+
 #include "nic/tcp/tcp_stack.h"
 
 /*

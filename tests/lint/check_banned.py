@@ -75,6 +75,8 @@ ALLOWED = {
     "nic/tcp/tcp_slab.c": ("mmap munmap madvise", "slabs, before and after"),
     "nic/ip/ip.c": ("malloc free", "ip_new() and ip_free(), before and after the worker runs"),
     "nic/ip/neigh.c": ("aligned_alloc free", "neigh_table_new() and _free(), before and after"),
+    "nic/tcp/tcp.c": ("calloc free", "tcp_new() and tcp_free(), before and after the worker runs"),
+    "nic/tcp/tcp_slab.c": ("mmap munmap madvise", "the pools of tcp_new() and tcp_free()"),
     "nic/ip/peer.c": ("aligned_alloc malloc free secret_fill", "ip_peers_init() and _fini()"),
 }
 

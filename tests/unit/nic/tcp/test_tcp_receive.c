@@ -9,7 +9,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-/* Conversations about receiving: order, ACK policy, windows, options (RFC 9293 3.8.6, 5681 4.2, 7323). */
+/*
+ * Conversations about receiving: order, ACK policy, windows, options (RFC 9293 3.8.6, 5681 4.2,
+ * 7323).
+ */
 
 static const uint8_t sack_permitted[] = {4, 2, 1, 1};
 static const uint8_t wscale_7[] = {3, 3, 7, 0};
@@ -148,7 +151,8 @@ static void test_acks_without_data_make_no_loop(void **state)
 	struct tcp_config config = peer_config();
 	struct peer *p = established(&config);
 
-	// Outside the window, without data: limited, or two stacks would answer each other for ever (RFC 5961 7).
+	// Outside the window, without data: limited, or two stacks would answer each other for ever
+	// (RFC 5961 7).
 	for (int i = 0; i < 50; i++)
 		peer_send(p, "A", 70000, 1, "");
 	assert_int_equal(peer_discard(p), 1);

@@ -10,7 +10,10 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-/* Conversations about sending: RFC 6298, 5681, 6582, 9293 3.8.6, and what happens when there is no room. */
+/*
+ * Conversations about sending: RFC 6298, 5681, 6582, 9293 3.8.6, and what happens when there is no
+ * room.
+ */
 
 #define MSS 536 // of a peer that says nothing
 
