@@ -213,9 +213,13 @@ static int64_t walk_some(struct table_thread *t, int64_t budget)
 
 int64_t expire__slice(struct table_thread *t, int64_t budget)
 {
+	return run_wheel(t, budget);
+}
+
+int64_t expire__walk(struct table_thread *t, int64_t budget)
+{
 	struct table *table = t->table;
 
-	budget = run_wheel(t, budget);
 	if (budget <= 0 ||
 	    atomic_flag_test_and_set_explicit(&table->expire_sweep_lock, memory_order_acquire))
 		return budget;

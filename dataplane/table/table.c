@@ -204,26 +204,7 @@ void table_thread_close(struct table_thread *t)
 
 #define COST_RESIZE_NS   400
 #define RESIZES_PER_TURN 8
-
-/* The stages share the slice: each may take half of what is left, the last one all of it. */
-bool table_housekeep(struct table_thread *t, uint32_t budget)
-{
-	REQUIRE(t->may_write);
-	int64_t left = budget;
-	uint64_t with_expiry;
-
-	left -= left / 2 - reclaim__slice(t, left / 2);
-	left -= left / 2 - expire__slice(t, left / 2);
-	left -= left / 2 - evict__slice(t, left / 2);
-	table__count_sum(t->table, &t->items_known, &with_expiry);
-	uint32_t steps = left / COST_RESIZE_NS < RESIZES_PER_TURN
-				 ? (uint32_t)(left / COST_RESIZE_NS)
-				 : RESIZES_PER_TURN;
-	bool more = table__resize_step(t, t->items_known, steps + 1);
-
-	table__flush_slice(t, left);
-	return more || reclaim__pending(t) || expire__pending(t) || table__flush_pending(t->table);
-}
+#define LOOK_PERIOD_NS   200000 // between two looks at what other threads write too
 
 static void note_peak(struct table *table, uint64_t bytes)
 {
@@ -232,6 +213,47 @@ static void note_peak(struct table *table, uint64_t bytes)
 	while (bytes > peak &&
 	       !atomic_compare_exchange_weak(&table->memory_peak_bytes, &peak, bytes))
 		;
+}
+
+/*
+ * What needs the sums over all threads. Their counters are in other cores' caches, so an idle loop must
+ * not read them on each turn; while there is work it goes on. True when it has not come to an end.
+ */
+static bool look_around(struct table_thread *t, int64_t budget)
+{
+	uint64_t with_expiry;
+	int64_t left = budget;
+
+	note_peak(t->table, table__memory_sum(t->table));
+	left -= left / 2 - expire__walk(t, left / 2);
+	int64_t unused = evict__slice(t, left / 2);
+	bool more = unused <= 0;
+
+	left -= left / 2 - unused;
+	table__count_sum(t->table, &t->items_known, &with_expiry);
+	int64_t steps = left / COST_RESIZE_NS;
+
+	if (steps > RESIZES_PER_TURN)
+		steps = RESIZES_PER_TURN;
+	return table__resize_step(t, t->items_known, steps > 0 ? (uint32_t)steps : 1) || more;
+}
+
+/* The stages share the slice: each may take half of what is left, the last one all of it. */
+bool table_housekeep(struct table_thread *t, uint32_t budget)
+{
+	REQUIRE(t->may_write);
+	int64_t left = budget;
+
+	left -= left / 2 - reclaim__slice(t, left / 2);
+	left -= left / 2 - expire__slice(t, left / 2);
+	if (t->look_again || t->now_ns - t->looked_ns >= LOOK_PERIOD_NS) {
+		t->looked_ns = t->now_ns;
+		t->look_again = look_around(t, left / 2);
+		left -= left / 2;
+	}
+	table__flush_slice(t, left);
+	return t->look_again || reclaim__pending(t) || expire__pending(t) ||
+	       table__flush_pending(t->table);
 }
 
 void table_stats(const struct table *table, struct table_stats *stats)

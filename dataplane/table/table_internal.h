@@ -62,7 +62,9 @@ struct CACHE_ALIGNED table_thread {
 	unsigned arena, arena_before;
 
 	// [owner]
-	uint64_t wall_ms;
+	uint64_t wall_ms, now_ns;
+	uint64_t looked_ns; // when housekeeping last looked at other threads' counters
+	bool look_again;
 	uint32_t now_s; // 24 bits of wall seconds, for the items' lru field
 	struct rng rng;
 	struct limbo limbo;
@@ -203,6 +205,7 @@ bool table__flush_pending(struct table *table);
 int64_t table__flush_slice(struct table_thread *t, int64_t budget);
 void expire__note(struct table_thread *t, uint64_t hash, uint64_t expire_ms);
 int64_t expire__slice(struct table_thread *t, int64_t budget);
+int64_t expire__walk(struct table_thread *t, int64_t budget);
 bool expire__pending(const struct table_thread *t);
 void expire__thread_close(struct table_thread *t);
 

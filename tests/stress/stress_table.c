@@ -397,12 +397,90 @@ static void run_flush_is_one_instant(void)
 	do {
 		rcu_quiescent();
 		rcu_wait();
+		stress_time(t);
 		while (table_housekeep(t, 1000000))
 			rcu_quiescent();
 		table_stats(s.table, &stats);
 	} while (stats.limbo_items || stats.buckets > 1);
 	STRESS_CHECK(stats.memory_bytes - stats.index_bytes <= 3 * 4096, "memory left: %llu",
 		     (unsigned long long)(stats.memory_bytes - stats.index_bytes));
+	table_thread_close(t);
+	table_free(s.table);
+}
+
+/* A cache under pressure: what is found is right, the limit holds, nothing is lost count of. */
+#define LIMIT_ROOM_BYTES (1 << 20)
+#define CACHE_KEYS       200000
+
+static void fill_cache(struct stress_thread *self)
+{
+	for (int i = 0; i < 8; i++) {
+		uint64_t number = rng_below(&self->rng, CACHE_KEYS);
+		uint64_t expire_ms = self->t->wall_ms + rng_below(&self->rng, 20);
+		struct stress_key k;
+
+		if (!table_reserve(self->t, 128))
+			continue;
+		stress_key(self->t->table, &k, number);
+		struct table_change change = {.key = k.key, .expected = TABLE_ANY};
+
+		change.item = stress_item(self->t, &k.key, number, number % 4 ? 0 : expire_ms);
+		STRESS_CHECK(table_commit_one(self->t, &change) == TABLE_OK, "no memory");
+	}
+}
+
+static void read_cache(struct stress_thread *self)
+{
+	for (int i = 0; i < 32; i++) {
+		uint64_t number = rng_below(&self->rng, CACHE_KEYS);
+		struct item *item = stress_find(self->t, number);
+
+		STRESS_CHECK(!item || stress_value(item) == number, "T6: key %llu has %llu",
+			     (unsigned long long)number, (unsigned long long)stress_value(item));
+	}
+}
+
+static void settle_cache(struct table_thread *t, struct table_stats *stats)
+{
+	do {
+		rcu_quiescent();
+		rcu_wait();
+		stress_time(t);
+		while (table_housekeep(t, 1000000))
+			rcu_quiescent();
+		table_stats(t->table, stats);
+	} while (stats->limbo_items || stats->items_with_expiry);
+}
+
+static void run_cache_under_pressure(void)
+{
+	struct stress s;
+	struct table_stats stats;
+	uint64_t counted = 0, cursor = 0;
+
+	printf("eviction and expiry: the limit holds, the counts stay exact\n");
+	stress_init(&s, &(struct table_config){.buckets_initial = 1, .hash_key = {3, 4}});
+	struct table_limits *limits = table_limits(s.table);
+	uint64_t max = table__memory_sum(s.table) + LIMIT_ROOM_BYTES;
+
+	limits->maxmemory_bytes = max;
+	limits->policy = TABLE_ALLKEYS_LRU;
+	stress_add(&s, 3, fill_cache);
+	stress_add(&s, 1, read_cache);
+	stress_run(&s);
+	struct table_thread *t = table_thread_open(s.table, true);
+
+	settle_cache(t, &stats);
+	do {
+		cursor = table_scan(t, cursor, 100, count_one, &counted);
+	} while (cursor != 0);
+	printf("  %llu items, %llu evicted, %llu expired, %llu of %llu bytes\n",
+	       (unsigned long long)stats.items, (unsigned long long)stats.evicted,
+	       (unsigned long long)stats.expired, (unsigned long long)stats.memory_bytes,
+	       (unsigned long long)max);
+	STRESS_CHECK(counted == stats.items, "scan %llu", (unsigned long long)counted);
+	STRESS_CHECK(stats.memory_bytes <= max, "limit");
+	STRESS_CHECK(stats.evicted > 0 && stats.expired > 0, "nothing went");
 	table_thread_close(t);
 	table_free(s.table);
 }
@@ -416,6 +494,7 @@ static const struct scenario scenarios[] = {
 	{"present", run_present_keys_found},    {"transfers", run_transfers_keep_sum},
 	{"instant", run_commit_is_one_instant}, {"versions", run_versions_and_counters},
 	{"scan", run_scan_reports_all},         {"flush", run_flush_is_one_instant},
+	{"cache", run_cache_under_pressure},
 };
 
 int main(int argc, char **argv)

@@ -56,6 +56,8 @@ static inline void fixture_settle(struct fixture *f)
 {
 	for (int i = 0; i < 1000; i++) {
 		rcu_wait();
+		f->now_ns += 1000000;
+		fixture_tick(f, 0);
 		if (!table_housekeep(f->t, 1000000) && counter_read(&f->t->limbo_items) == 0 &&
 		    !table_housekeep(f->t, 1000000))
 			break;
