@@ -73,24 +73,35 @@ void cmd_del(struct cmd_call *call)
 	reply_integer(call->reply, (int64_t)deleted);
 }
 
-static void count_present(struct cmd_call *call,
-			  struct item *(*look)(struct cmd_call *call, const struct table_key *key))
+/* As of one instant, which several look-ups would not be; they count as accesses even for EXISTS. */
+static void count_present(struct cmd_call *call)
 {
+	struct cmd_scratch scratch;
+	struct item **items = cmd__scratch(call, &scratch, call->key_count, sizeof(struct item *));
 	int64_t present = 0;
 
-	for (uint32_t i = 0; i < call->key_count; i++)
-		present += look(call, &call->keys[i]) != NULL;
+	if (!items)
+		return;
+	table_find_many(call->thread->tt, call->keys, call->key_count, items);
+	for (uint32_t i = 0; i < call->key_count; i++) {
+		cmd__count_lookup(call, items[i] != NULL);
+		present += items[i] != NULL;
+	}
+	cmd__scratch_free(&scratch);
 	reply_integer(call->reply, present);
 }
 
 void cmd_exists(struct cmd_call *call)
 {
-	count_present(call, cmd__peek);
+	if (likely(call->key_count == 1))
+		reply_integer(call->reply, cmd__peek(call, &call->keys[0]) != NULL);
+	else
+		count_present(call);
 }
 
 void cmd_touch(struct cmd_call *call)
 {
-	count_present(call, cmd__find);
+	count_present(call);
 }
 
 void cmd_type(struct cmd_call *call)

@@ -27,6 +27,7 @@ struct racer {
 	pthread_t thread;
 	pthread_barrier_t *start;
 	int64_t sum;     // of integer replies
+	uint64_t odd;    // of them
 	uint64_t bulk;   // bulk replies
 	uint64_t errors; // error replies
 };
@@ -43,19 +44,23 @@ static void *race(void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		struct slice reply = bench_run(&b, r->request);
 
-		if (reply.ptr[0] == ':')
-			r->sum += strtoll((const char *)reply.ptr + 1, NULL, 10);
-		else if (reply.ptr[0] == '$' && reply.ptr[1] != '-')
+		if (reply.ptr[0] == ':') {
+			int64_t value = strtoll((const char *)reply.ptr + 1, NULL, 10);
+
+			r->sum += value;
+			r->odd += value & 1;
+		} else if (reply.ptr[0] == '$' && reply.ptr[1] != '-') {
 			r->bulk++;
-		else if (reply.ptr[0] == '-')
+		} else if (reply.ptr[0] == '-') {
 			r->errors++;
+		}
 	}
 	bench_leave(&b);
 	return NULL;
 }
 
-/* Even racers send the first request, odd ones the second. */
-static void run_race(struct bench *b, const char *first, const char *second,
+/* Each of the requests by as many racers, in turn. */
+static void run_race(struct bench *b, const char *const *requests, int count,
 		     struct racer racers[THREADS])
 {
 	pthread_barrier_t start;
@@ -63,8 +68,8 @@ static void run_race(struct bench *b, const char *first, const char *second,
 	pthread_barrier_init(&start, NULL, THREADS);
 	rcu_offline();
 	for (int i = 0; i < THREADS; i++) {
-		racers[i] = (struct racer){
-			.owner = b, .request = i % 2 ? second : first, .start = &start};
+		racers[i] =
+			(struct racer){.owner = b, .request = requests[i % count], .start = &start};
 		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
 	}
 	for (int i = 0; i < THREADS; i++)
@@ -87,17 +92,17 @@ static void assert_reply(struct bench *b, const char *request, const char *reply
 static void test_threads_lose_no_change(void **state)
 {
 	static const struct {
-		const char *first, *second; // of even and odd threads
-		const char *look, *reply;   // afterwards
+		const char *requests[2];  // of even and odd threads
+		const char *look, *reply; // afterwards
 	} cases[] = {
-		{"incr k", "incr k", "get k", "$4\r\n8000\r\n"},
-		{"incrby k 3", "decrby k 2", "get k", "$4\r\n4000\r\n"},
-		{"incrbyfloat k 0.5", "incrbyfloat k 0.5", "get k", "$4\r\n4000\r\n"},
-		{"append k ab", "append k c", "strlen k", ":12000\r\n"},
-		{"incr k", "expire k 1000", "get k", "$4\r\n4000\r\n"},
-		{"append k a", "persist k", "strlen k", ":4000\r\n"},
-		{"setrange k 10 x", "setrange k 20 y", "strlen k", ":21\r\n"},
-		{"mset k 1 l 1", "mset k 2 l 2", "exists k l", ":2\r\n"},
+		{{"incr k", "incr k"}, "get k", "$4\r\n8000\r\n"},
+		{{"incrby k 3", "decrby k 2"}, "get k", "$4\r\n4000\r\n"},
+		{{"incrbyfloat k 0.5", "incrbyfloat k 0.5"}, "get k", "$4\r\n4000\r\n"},
+		{{"append k ab", "append k c"}, "strlen k", ":12000\r\n"},
+		{{"incr k", "expire k 1000"}, "get k", "$4\r\n4000\r\n"},
+		{{"append k a", "persist k"}, "strlen k", ":4000\r\n"},
+		{{"setrange k 10 x", "setrange k 20 y"}, "strlen k", ":21\r\n"},
+		{{"mset k 1 l 1", "mset k 2 l 2"}, "exists k l", ":2\r\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -105,7 +110,7 @@ static void test_threads_lose_no_change(void **state)
 		struct bench b;
 
 		bench_open(&b);
-		run_race(&b, cases[i].first, cases[i].second, racers);
+		run_race(&b, cases[i].requests, 2, racers);
 		assert_reply(&b, cases[i].look, cases[i].reply);
 		bench_close(&b);
 	}
@@ -115,24 +120,24 @@ static void test_threads_lose_no_change(void **state)
 static void test_threads_make_and_take_equally(void **state)
 {
 	static const struct {
-		const char *make, *take;
-		bool bulk; // `take` answers what it took
+		const char *requests[2]; // the first makes, the second takes
+		bool bulk;               // it answers what it took
 	} cases[] = {
-		{"setnx k v", "del k", false},
-		{"setnx k v", "getdel k", true},
-		{"msetnx k v l v", "del k l", false},
-		{"msetnx k v l v", "unlink l k l", false},
+		{{"setnx k v", "del k"}, false},
+		{{"setnx k v", "getdel k"}, true},
+		{{"msetnx k v l v", "del k l"}, false},
+		{{"msetnx k v l v", "unlink l k l"}, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-		int keys = cases[i].make[0] == 'm' ? 2 : 1;
+		int keys = cases[i].requests[0][0] == 'm' ? 2 : 1;
 		struct racer racers[THREADS];
 		int64_t made = 0, taken = 0;
 		char left[32];
 		struct bench b;
 
 		bench_open(&b);
-		run_race(&b, cases[i].make, cases[i].take, racers);
+		run_race(&b, cases[i].requests, 2, racers);
 		for (int t = 0; t < THREADS; t++) {
 			if (t % 2 == 0)
 				made += keys * racers[t].sum;
@@ -142,6 +147,28 @@ static void test_threads_make_and_take_equally(void **state)
 		snprintf(left, sizeof(left), ":%d\r\n", (int)(made - taken));
 		assert_reply(&b, "dbsize", left);
 		assert_true(made - taken == 0 || made - taken == keys);
+		bench_close(&b);
+	}
+}
+
+/* MSET of two keys and DEL of both are seen whole or not at all by a reader of both. */
+static void test_reader_sees_pairs_whole(void **state)
+{
+	// The absent keys between the two make the time longer in which a careless reader errs.
+	static const char *const readers[] = {
+		"exists k a b c d e f g h i j m n o p q r s t u v w x y z l",
+		"touch k a b c d e f g h i j m n o p q r s t u v w x y z l",
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(readers); i++) {
+		const char *const requests[] = {"mset k v l v", "del l k", readers[i]};
+		struct racer racers[THREADS];
+		struct bench b;
+
+		bench_open(&b);
+		run_race(&b, requests, 3, racers);
+		assert_int_equal(racers[1].odd, 0);
+		assert_int_equal(racers[2].odd, 0);
 		bench_close(&b);
 	}
 }
@@ -188,6 +215,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threads_lose_no_change),
 		cmocka_unit_test(test_threads_make_and_take_equally),
+		cmocka_unit_test(test_reader_sees_pairs_whole),
 		cmocka_unit_test(test_no_memory_for_result_leaves_key),
 	};
 
