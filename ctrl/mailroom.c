@@ -28,7 +28,7 @@ static void take_forward(struct mailroom *m, struct mail *mail)
 
 	if ((forward->cmd->flags & CMD_BACKGROUND) && background_submit(m->background, forward)) {
 		mail->forward = NULL; // comes back by mailroom_complete(), with mail of its own
-		mail_free(mail);
+		worker_mail_free(mail);
 		return;
 	}
 	forward_run(forward, m->cmd);
@@ -44,7 +44,7 @@ static void open_mail(struct mailroom *m, struct mail *mail)
 	case MAIL_RAN:
 		admin_complete(m->admin, mail->forward);
 		mail->forward = NULL;
-		mail_free(mail);
+		worker_mail_free(mail);
 		return;
 	case MAIL_REPLY:
 	case MAIL_RUN:
@@ -72,7 +72,7 @@ bool mailroom_turn(struct mailroom *m)
 bool mailroom_run_on_worker(void *arg, struct forward *forward)
 {
 	struct mailroom *m = arg;
-	struct mail *mail = mail_new(MAIL_RUN, forward, NULL);
+	struct mail *mail = worker_mail_new(MAIL_RUN, forward, NULL);
 
 	if (!mail)
 		return false;
@@ -97,7 +97,7 @@ void mailroom_complete(void *arg, struct forward *forward)
 		admin_complete(m->admin, forward);
 		return;
 	}
-	mail = mail_new(MAIL_REPLY, forward, NULL);
+	mail = worker_mail_new(MAIL_REPLY, forward, NULL);
 	INVARIANT(mail); // a few bytes; without them the client would wait for ever
 	send_back(m, mail);
 }
@@ -106,7 +106,7 @@ void mailroom_complete(void *arg, struct forward *forward)
 static void visit_worker(struct worker *worker, struct worker_visit *visit)
 {
 	const struct timespec pause = {.tv_nsec = VISIT_PAUSE_NS};
-	struct mail *mail = mail_new(MAIL_VISIT, NULL, visit);
+	struct mail *mail = worker_mail_new(MAIL_VISIT, NULL, visit);
 
 	if (!mail)
 		return;

@@ -208,7 +208,7 @@ static void free_mails(struct spsc *ring)
 	void *mail;
 
 	while (ring->entries && spsc_pop(ring, &mail, 1) == 1)
-		mail_free(mail);
+		worker_mail_free(mail);
 	spsc_fini(ring);
 }
 

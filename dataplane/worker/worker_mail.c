@@ -9,7 +9,7 @@
  * because only workers may lock buckets.
  */
 
-struct mail *mail_new(enum mail_kind kind, struct forward *forward, struct worker_visit *visit)
+struct mail *worker_mail_new(enum mail_kind kind, struct forward *forward, struct worker_visit *visit)
 {
 	struct mail *mail = malloc(sizeof(*mail));
 
@@ -18,7 +18,7 @@ struct mail *mail_new(enum mail_kind kind, struct forward *forward, struct worke
 	return mail;
 }
 
-void mail_free(struct mail *mail)
+void worker_mail_free(struct mail *mail)
 {
 	if (!mail)
 		return;
@@ -37,7 +37,7 @@ bool worker_mail_forward(struct worker *w, struct worker_conn *conn, const struc
 {
 	struct forward *forward = w->forwards_out < WORKER_FORWARDS_MAX ?
 					  forward_new(&conn->session, request) : NULL;
-	struct mail *mail = forward ? mail_new(MAIL_FORWARD, forward, NULL) : NULL;
+	struct mail *mail = forward ? worker_mail_new(MAIL_FORWARD, forward, NULL) : NULL;
 
 	if (!mail) {
 		forward_free(forward);
@@ -88,14 +88,14 @@ static void open_mail(struct worker *w, struct mail *mail)
 	case MAIL_REPLY:
 		w->forwards_out--;
 		take_reply(w, mail->forward);
-		mail_free(mail);
+		worker_mail_free(mail);
 		return;
 	case MAIL_RUN:
 		run_for_control(w, mail);
 		return;
 	case MAIL_VISIT:
 		worker_visit_begin(w, mail->visit);
-		mail_free(mail);
+		worker_mail_free(mail);
 		return;
 	case MAIL_FORWARD:
 	case MAIL_RAN:

@@ -50,5 +50,5 @@ struct worker_visit {
 };
 
 /* NULL when there is no memory. */
-struct mail *mail_new(enum mail_kind kind, struct forward *forward, struct worker_visit *visit);
-void mail_free(struct mail *mail);
+struct mail *worker_mail_new(enum mail_kind kind, struct forward *forward, struct worker_visit *visit);
+void worker_mail_free(struct mail *mail);
