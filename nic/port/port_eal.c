@@ -60,7 +60,9 @@ int port_system_start(const struct port_system_config *config, char *why)
 	rc = init_eal(why);
 	if (rc != 0)
 		goto err_forget;
-	secret_fill(key, sizeof(key));
+	do // about one draw in eight will do
+		secret_fill(key, sizeof(key));
+	while (!port_flow_hash_key_spreads(key));
 	port_flow_hash_init(key);
 	running = true;
 	return 0;

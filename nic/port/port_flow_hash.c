@@ -17,6 +17,10 @@
  * what is hot is far less than 12 KiB.
  */
 
+#define OWNER_BITS              7  // of the hash that choose a worker
+#define SOURCE_ADDRESS_LAST_BIT 31 // the lowest one of the IPv4 source address in the tuple
+#define SOURCE_PORT_LAST_BIT    79
+
 static uint8_t hash_key[PORT_FLOW_HASH_KEY_BYTES];
 static uint32_t tables[PORT_FLOW_HASH_TUPLE_BYTES][256];
 
@@ -42,6 +46,38 @@ void port_flow_hash_init(const uint8_t key[PORT_FLOW_HASH_KEY_BYTES])
 const uint8_t *port_flow_hash_key(void)
 {
 	return hash_key;
+}
+
+/*
+ * Rank over GF(2) of the low bits that the seven input bits ending at `last_bit` contribute: seven
+ * means that all 128 of their values lead to different low bits.
+ */
+static bool full_rank(const uint8_t *key, uint32_t last_bit)
+{
+	uint32_t pivots[OWNER_BITS] = {0}; // by leading bit
+
+	for (uint32_t i = 0; i < OWNER_BITS; i++) {
+		uint32_t row = key_window(key, last_bit - i) & ((1u << OWNER_BITS) - 1);
+
+		for (uint32_t bit = OWNER_BITS; bit-- > 0 && row != 0;) {
+			if (!(row >> bit & 1))
+				continue;
+			if (pivots[bit] == 0) {
+				pivots[bit] = row;
+				break;
+			}
+			row ^= pivots[bit];
+		}
+		if (row == 0)
+			return false;
+	}
+	return true;
+}
+
+bool port_flow_hash_key_spreads(const uint8_t key[PORT_FLOW_HASH_KEY_BYTES])
+{
+	return full_rank(key, SOURCE_PORT_LAST_BIT) && full_rank(key, SOURCE_PORT_LAST_BIT - 1) &&
+	       full_rank(key, SOURCE_ADDRESS_LAST_BIT);
 }
 
 uint32_t port_flow_hash(const uint8_t *tuple, uint32_t len)

@@ -114,6 +114,46 @@ static void test_flow_hash_random_keys_agree_with_definition(void **state)
 	}
 }
 
+/* Which of the 128 low values neighbouring source ports or addresses lead to; all, if it is 128. */
+static int low_values_of(uint32_t step_port, uint32_t step_address)
+{
+	bool seen[128] = {false};
+	int count = 0;
+
+	for (uint32_t i = 0; i < 128; i++) {
+		uint8_t tuple[12] = {10, 0, 0, (uint8_t)(i * step_address), 10, 0, 0, 1};
+		uint32_t port = 32768 + i * step_port;
+
+		tuple[8] = (uint8_t)(port >> 8);
+		tuple[9] = (uint8_t)port;
+		bool *value = &seen[port_flow_hash(tuple, sizeof(tuple)) % 128];
+
+		count += !*value;
+		*value = true;
+	}
+	return count;
+}
+
+static void test_flow_hash_key_that_spreads_tells_neighbours_apart(void **state)
+{
+	struct rng rng = rng_seeded(11);
+	uint8_t key[PORT_FLOW_HASH_KEY_BYTES];
+	int accepted = 0;
+
+	for (int round = 0; round < 500; round++) {
+		for (size_t i = 0; i < sizeof(key); i++)
+			key[i] = (uint8_t)rng_next(&rng);
+		port_flow_hash_init(key);
+		bool spreads = low_values_of(1, 0) == 128 && low_values_of(2, 0) == 128 &&
+			       low_values_of(0, 1) == 128;
+
+		assert_int_equal(port_flow_hash_key_spreads(key), spreads);
+		accepted += spreads;
+	}
+	assert_in_range(accepted, 20, 250);
+	assert_false(port_flow_hash_key_spreads((const uint8_t[PORT_FLOW_HASH_KEY_BYTES]){0}));
+}
+
 static void test_hash_owner_spreads_evenly(void **state)
 {
 	for (uint16_t queues = 1; queues <= 8; queues++) {
@@ -135,6 +175,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flow_hash_microsoft_suite_agrees),
 		cmocka_unit_test(test_flow_hash_random_keys_agree_with_definition),
+		cmocka_unit_test(test_flow_hash_key_that_spreads_tells_neighbours_apart),
 		cmocka_unit_test(test_hash_owner_spreads_evenly),
 	};
 
