@@ -176,7 +176,7 @@ int worker_start(const struct worker_config *config, struct worker **worker)
 	w->discard.ops = &discard_ops;
 	w->stats.per_command = calloc(cmd_count(), sizeof(w->stats.per_command[0]));
 	for (size_t i = 0; i < sizeof(w->owner_of); i++)
-		w->owner_of[i] = (uint8_t)(i % config->count);
+		w->owner_of[i] = (uint8_t)port_hash_owner((uint32_t)i, (uint16_t)config->count);
 	// Reserved whole, paid for slot by slot as connections come.
 	w->conns = mmap(NULL, conns_bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -123,7 +123,7 @@ static void on_drained(void *env, struct tcp_conn *tcp)
 {
 	struct worker_conn *conn = tcp_user(tcp);
 
-	if (!conn || conn->closing)
+	if (!conn || conn->closing || conn->forwarded) // replies keep their order
 		return;
 	worker_conn_touch(conn);
 	session_drained(&conn->session);

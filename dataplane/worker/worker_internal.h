@@ -70,7 +70,7 @@ struct worker {
 	uint32_t empty_turns;         // in a row
 	uint64_t idle_since_ns;
 	uint64_t stop_deadline_ns;    // 0 until asked to stop
-	uint8_t owner_of[128];        // worker by the low bits of the flow hash
+	uint8_t owner_of[128];        // port_hash_owner() by the low bits of the flow hash
 
 	CACHE_ALIGNED struct worker_stats stats; // [worker w, ctrl r]
 	struct spsc inbox;            // [ring] control -> worker
