@@ -216,8 +216,9 @@ static void note_peak(struct table *table, uint64_t bytes)
 }
 
 /*
- * What needs the sums over all threads. Their counters are in other cores' caches, so an idle loop must
- * not read them on each turn; while there is work it goes on. True when it has not come to an end.
+ * What needs the sums over all threads. Their counters are in other cores' caches, so an idle
+ * loop must not read them on each turn; while there is work it goes on. True when it has not come
+ * to an end.
  */
 static bool look_around(struct table_thread *t, int64_t budget)
 {

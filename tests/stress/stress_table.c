@@ -409,7 +409,7 @@ static void run_flush_is_one_instant(void)
 }
 
 /* A cache under pressure: what is found is right, the limit holds, nothing is lost count of. */
-#define LIMIT_ROOM_BYTES (1 << 20)
+#define LIMIT_ROOM_BYTES (800 << 10)
 #define CACHE_KEYS       200000
 
 static void fill_cache(struct stress_thread *self)
