@@ -73,7 +73,7 @@ void cmd_del(struct cmd_call *call)
 	reply_integer(call->reply, (int64_t)deleted);
 }
 
-/* As of one instant, which several look-ups would not be; they count as accesses even for EXISTS. */
+/* As of one instant, as several look-ups would not be. It counts as access even for EXISTS. */
 static void count_present(struct cmd_call *call)
 {
 	struct cmd_scratch scratch;
