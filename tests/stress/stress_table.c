@@ -440,6 +440,21 @@ static void read_cache(struct stress_thread *self)
 	}
 }
 
+/* To the limit, so that even a slow build evicts from its first turn on. */
+static void prefill_cache(struct stress *s)
+{
+	struct stress_thread self = {.stress = s, .t = table_thread_open(s->table, true)};
+
+	self.rng = rng_seeded(s->seed);
+	stress_time(self.t);
+	while (counter_read(&self.t->evicted) == 0) {
+		fill_cache(&self);
+		table_housekeep(self.t, 20000);
+		rcu_quiescent();
+	}
+	table_thread_close(self.t);
+}
+
 static void settle_cache(struct table_thread *t, struct table_stats *stats)
 {
 	do {
@@ -465,6 +480,7 @@ static void run_cache_under_pressure(void)
 
 	limits->maxmemory_bytes = max;
 	limits->policy = TABLE_ALLKEYS_LRU;
+	prefill_cache(&s);
 	stress_add(&s, 3, fill_cache);
 	stress_add(&s, 1, read_cache);
 	stress_run(&s);
