@@ -22,7 +22,7 @@ import urllib.request
 
 DISTURBED_MAX = 0.02
 REPEATS_MAX = 3          # of one round
-REPEATS_ALL_MAX = {True: 8, False: 40}  # of all rounds; by --quick
+REPEATS_ALL_MAX = {True: 4, False: 40}  # of all rounds; by --quick
 CONNECTIONS = 50
 KEY_BYTES = 16
 VALUE_BYTES = 64
@@ -277,7 +277,7 @@ def parse_arguments():
 
 def main():
     args = parse_arguments()
-    rounds, seconds, keys = (3, 0.7, 100000) if args.quick else (5, 3.0, 1000000)
+    rounds, seconds, keys = (3, 0.6, 100000) if args.quick else (5, 3.0, 1000000)
     client = Client(args.lab, args.client_core, args.loopload, keys)
     appliance = Appliance(args.appliance, args.appliance_pid, args.metrics_port)
     peers = {"resp": Peer("redis", args.peers, args.redis_pid),

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/rcu.h"
+#include "dataplane/command/kv.h"
 
 /*
  * THE MAP: a worker's whole life, and with it the way from a packet to its reply. Read worker_turn() from
@@ -233,6 +234,7 @@ ON_WORKER static bool upkeep(struct worker *w)
 	worked |= worker_mail_turn(w);
 	worked |= worker_visit_turn(w);
 	worked |= worker_conns_sweep(w);
+	kv_flush_tick(w->table, w->command.now_ms);
 	worked |= table_housekeep(w->table, WORKER_TABLE_BUDGET);
 	worked |= worker_steer_tx_for_others(w) > 0;
 	ip_tick(w->ip, w->now_ns);
