@@ -38,14 +38,20 @@ void tcp_sendq_init(struct tcp_sendq *q, tcp_seq seq)
 	*q = (struct tcp_sendq){.end = seq};
 }
 
+/* A shift: the slab's own division by its stride would cost more than the rest of a reply. */
+static uint32_t chunk_index(const struct tcp_sendq_pool *pool, const uint8_t *inside)
+{
+	return (uint32_t)((size_t)(inside - pool->chunks.base) / TCP_CHUNK_BYTES);
+}
+
 static void chunk_ref(struct tcp_sendq_pool *pool, const uint8_t *inside)
 {
-	pool->refs[tcp_slab_index(&pool->chunks, inside)]++;
+	pool->refs[chunk_index(pool, inside)]++;
 }
 
 static void chunk_unref(struct tcp_sendq_pool *pool, const uint8_t *inside)
 {
-	uint32_t index = tcp_slab_index(&pool->chunks, inside);
+	uint32_t index = chunk_index(pool, inside);
 
 	HOT_ASSERT(pool->refs[index] > 0);
 	if (--pool->refs[index] == 0)

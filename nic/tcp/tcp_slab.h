@@ -36,7 +36,7 @@ struct tcp_slab {
 	size_t stride; // bytes
 	uint32_t count;
 	uint32_t fresh;     // items [fresh, count) were never handed out
-	uint32_t free_head; // index + 1 of the last returned one, 0: none
+	uint8_t *free_head; // the last returned one, which leads to the one before it
 	uint32_t used;
 	bool walked; // somebody looks at free items too, so the sanitizer lets him
 };
@@ -46,8 +46,8 @@ bool tcp_slab_init(struct tcp_slab *slab, size_t stride, uint32_t count);
 void tcp_slab_fini(struct tcp_slab *slab);
 
 /*
- * Free items may be looked at. All bytes but the first four are what their last user left, at first
- * 0.
+ * Free items may be looked at. All bytes but the first eight are what their last user left, at
+ * first 0.
  */
 void tcp_slab_set_walked(struct tcp_slab *slab);
 
@@ -68,7 +68,7 @@ static inline void *tcp_slab_alloc(struct tcp_slab *slab)
 	uint8_t *item;
 
 	if (slab->free_head) {
-		item = slab->base + (size_t)(slab->free_head - 1) * slab->stride;
+		item = slab->free_head;
 		TCP_SLAB_SHOW(item, slab->stride);
 		memcpy(&slab->free_head, item, sizeof(slab->free_head));
 	} else if (slab->fresh < slab->count) {
@@ -83,12 +83,10 @@ static inline void *tcp_slab_alloc(struct tcp_slab *slab)
 
 static inline void tcp_slab_free(struct tcp_slab *slab, void *item)
 {
-	uint32_t index = tcp_slab_index(slab, item);
-
-	HOT_ASSERT(index < slab->fresh && slab->used > 0);
+	HOT_ASSERT(tcp_slab_index(slab, item) < slab->fresh && slab->used > 0);
 	memcpy(item, &slab->free_head, sizeof(slab->free_head));
 	if (!slab->walked)
 		TCP_SLAB_HIDE(item, slab->stride);
-	slab->free_head = index + 1;
+	slab->free_head = item;
 	slab->used--;
 }

@@ -112,8 +112,10 @@ const char *oracle_sent(struct oracle *o, int from, const struct tcp_segment *se
 	if (!view_of(segment->header.ptr, (uint32_t)segment->header.len, segment->payload_len, &v))
 		return "malformed options";
 	if (v.flags & TCP_SYN) {
-		if (me->syn_sent && v.seq != me->isn)
+		if (me->syn_sent && v.seq != me->isn && !me->reset)
 			return "initial sequence number changed";
+		if (me->syn_sent && v.seq != me->isn)
+			*me = (struct oracle_side){.syn_received = true, .syn_wnd = me->syn_wnd};
 		if (!me->syn_sent && me->syn_received) {
 			me->allowed = v.seq + 1 + me->syn_wnd;
 			me->peer_ack = v.seq;
@@ -124,6 +126,7 @@ const char *oracle_sent(struct oracle *o, int from, const struct tcp_segment *se
 		me->scale = v.options.wscale;
 		me->scale_offered = v.options.has_wscale;
 	}
+	me->reset = me->reset || v.flags & TCP_RST;
 	wrong = check_ack(o, from, &v);
 	if (!wrong && !(v.flags & (TCP_SYN | TCP_RST)))
 		wrong = check_payload(o, from, segment, &v);
@@ -137,7 +140,10 @@ void oracle_received(struct oracle *o, int to, const uint8_t *bytes, uint32_t le
 	tcp_seq edge;
 	struct view v;
 
-	if (!view_of(bytes, header_len, len - header_len, &v) || v.flags & TCP_RST)
+	if (!view_of(bytes, header_len, len - header_len, &v))
+		return;
+	me->reset = me->reset || v.flags & TCP_RST;
+	if (v.flags & TCP_RST)
 		return;
 	if (v.len > 0 || v.flags & (TCP_SYN | TCP_FIN))
 		me->pure_acks = 0;

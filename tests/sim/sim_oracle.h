@@ -14,6 +14,7 @@
  */
 struct oracle_side {
 	bool syn_sent, syn_received, acked, fin_sent, offered;
+	bool reset; // a RST ended it: a late duplicate of the SYN may begin another
 	tcp_seq isn;
 	tcp_seq peer_isn;
 	tcp_seq ack;      // highest sent
