@@ -124,9 +124,8 @@ class Appliance:
         log = open(self.log_path, "w")
         self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         log.close()
-        if self.kind == "tap":
-            # Not before: the driver goes on setting it up by its name.
-            self.wait(lambda: "wirecache serves" in self.log(), "the tap device")
+        self.wait(lambda: "wirecache serves" in self.log(), "end of the start")
+        if self.kind == "tap":  # not before: the driver goes on setting it up by its name
             sh("ip", "-n", self.server, "link", "set", "wire0", "netns", self.client)
             # The driver gives both ends of the wire one MAC address; the client gets its own.
             sh("ip", "-n", self.client, "link", "set", "wire0", "address", "02:63:6c:69:65:01")
