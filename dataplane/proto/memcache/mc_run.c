@@ -157,7 +157,6 @@ static void run_gat(const struct mc_call *c)
 	counter_add(&c->counters->mc_cmd_touch, r->key_count);
 	counter_add(&c->counters->mc_touch_hits, hits);
 	counter_add(&c->counters->mc_touch_misses, r->key_count - hits);
-	counter_add(&c->counters->mc_get_hits, hits);
 	counter_add(&c->counters->hits, hits);
 	counter_add(&c->counters->misses, r->key_count - hits);
 }

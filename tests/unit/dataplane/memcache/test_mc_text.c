@@ -444,14 +444,14 @@ static void test_counters_of_hits_and_misses(void **state)
 
 	send_text("set a 0 0 1\r\n1\r\nget a b a\r\ntouch a 0\r\ntouch b 0\r\ndelete b\r\nincr a "
 		  "1\r\nincr b 1\r\n"
-		  "decr a 1\r\ndecr b 1\r\ndelete a\r\nnonsense\r\n");
+		  "decr a 1\r\ndecr b 1\r\ngat 0 a b\r\ndelete a\r\nnonsense\r\n");
 	assert_int_equal(counter_read(&n->mc_cmd_set), 1);
 	assert_int_equal(counter_read(&n->mc_cmd_get), 3);
 	assert_int_equal(counter_read(&n->mc_get_hits), 2);
 	assert_int_equal(counter_read(&n->mc_get_misses), 1);
-	assert_int_equal(counter_read(&n->mc_cmd_touch), 2);
-	assert_int_equal(counter_read(&n->mc_touch_hits), 1);
-	assert_int_equal(counter_read(&n->mc_touch_misses), 1);
+	assert_int_equal(counter_read(&n->mc_cmd_touch), 4); // gat's too
+	assert_int_equal(counter_read(&n->mc_touch_hits), 2);
+	assert_int_equal(counter_read(&n->mc_touch_misses), 2);
 	assert_int_equal(counter_read(&n->mc_delete_hits), 1);
 	assert_int_equal(counter_read(&n->mc_delete_misses), 1);
 	assert_int_equal(counter_read(&n->mc_incr_hits), 1);
@@ -459,7 +459,7 @@ static void test_counters_of_hits_and_misses(void **state)
 	assert_int_equal(counter_read(&n->mc_decr_hits), 1);
 	assert_int_equal(counter_read(&n->mc_decr_misses), 1);
 	assert_int_equal(counter_read(&n->mc_protocol_errors), 1);
-	assert_int_equal(counter_read(&n->commands), 11);
+	assert_int_equal(counter_read(&n->commands), 12);
 }
 
 static void test_a_sink_that_refuses_closes(void **state)
