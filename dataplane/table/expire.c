@@ -7,7 +7,7 @@
  * Active expiry: keys go within a few milliseconds of their time, whether anybody asks for them
  * or not, in slices that a housekeeping budget bounds. Two parts:
  *
- *   wheel  Each writer has one of its own, of 4 ms slots over 65 s. A commit of a key that
+ *   wheel  Each writer has one of its own, of 4 ms slots over 32 s. A commit of a key that
  *          expires in that time leaves the key's hash there; when the slot is due, the bucket of
  *          that hash is swept. An entry points at nothing, so it cannot dangle, and a needless
  *          one costs a glance at a bucket.
@@ -16,11 +16,11 @@
  *          distant expiries cost no memory.
  */
 
-#define WHEEL_SLOTS         16384
+#define WHEEL_SLOTS         8192
 #define WHEEL_SLOT_MS       4
 #define CHUNK_HASHES        14
 #define WALK_PERIOD_MS_MIN  1000
-#define WALK_PERIOD_MS_MAX  60000
+#define WALK_PERIOD_MS_MAX  30000
 #define WALK_BUCKETS_PER_MS 4000 // at most: a tenth of a core, at 25 ns each
 #define COST_TIMER_NS       120
 #define COST_WALK_NS        15
@@ -36,7 +36,6 @@ struct timer_chunk {
 };
 
 struct timer_wheel {
-	uint64_t at; // number of the slot that is due next
 	struct timer_chunk *slots[WHEEL_SLOTS];
 };
 
@@ -47,7 +46,7 @@ static struct timer_wheel *wheel_of(struct table_thread *t)
 	t->wheel = table__alloc(t, sizeof(*t->wheel));
 	if (t->wheel) {
 		memset(t->wheel, 0, sizeof(*t->wheel));
-		t->wheel->at = t->wall_ms / WHEEL_SLOT_MS;
+		t->wheel_at = t->wall_ms / WHEEL_SLOT_MS;
 	}
 	return t->wheel;
 }
@@ -60,9 +59,9 @@ void expire__note(struct table_thread *t, uint64_t hash, uint64_t expire_ms)
 
 	if (!wheel)
 		return;
-	if (number < wheel->at)
-		number = wheel->at;
-	if (number - wheel->at >= WHEEL_SLOTS)
+	if (number < t->wheel_at)
+		number = t->wheel_at;
+	if (number - t->wheel_at >= WHEEL_SLOTS)
 		return;
 	struct timer_chunk **slot = &wheel->slots[number % WHEEL_SLOTS];
 	struct timer_chunk *chunk = *slot;
@@ -100,7 +99,7 @@ static void run_chunk(struct table_thread *t, struct timer_chunk **slot)
 
 static bool wheel_due(const struct table_thread *t)
 {
-	return t->wheel && t->wheel->at <= t->wall_ms / WHEEL_SLOT_MS;
+	return t->wheel && t->wheel_at <= t->wall_ms / WHEEL_SLOT_MS;
 }
 
 static int64_t run_wheel(struct table_thread *t, int64_t budget)
@@ -108,13 +107,13 @@ static int64_t run_wheel(struct table_thread *t, int64_t budget)
 	struct timer_wheel *wheel = t->wheel;
 
 	// After a leap of the clock every slot is due once.
-	if (wheel_due(t) && t->wall_ms / WHEEL_SLOT_MS - wheel->at > WHEEL_SLOTS)
-		wheel->at = t->wall_ms / WHEEL_SLOT_MS - WHEEL_SLOTS;
+	if (wheel_due(t) && t->wall_ms / WHEEL_SLOT_MS - t->wheel_at > WHEEL_SLOTS)
+		t->wheel_at = t->wall_ms / WHEEL_SLOT_MS - WHEEL_SLOTS;
 	while (wheel_due(t) && budget > 0) {
-		struct timer_chunk **slot = &wheel->slots[wheel->at % WHEEL_SLOTS];
+		struct timer_chunk **slot = &wheel->slots[t->wheel_at % WHEEL_SLOTS];
 
 		if (!*slot) {
-			wheel->at++;
+			t->wheel_at++;
 			budget--;
 			continue;
 		}

@@ -311,7 +311,8 @@ uint64_t table__limbo_sum(const struct table *table)
 {
 	uint32_t count = atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&table->thread_count,
 					      memory_order_acquire);
-	uint64_t sum = 0;
+	uint64_t sum = atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&table->orphan_bytes,
+					    memory_order_relaxed);
 
 	for (uint32_t i = 0; i < count; i++)
 		sum += counter_read(&table->threads[i]->limbo_bytes);

@@ -141,6 +141,7 @@ static void adopt_orphans(struct table_thread *t)
 	if (likely(!atomic_load_explicit(&table->orphans, memory_order_relaxed)))
 		return;
 	struct limbo_chunk *chunk = atomic_exchange(&table->orphans, NULL);
+	uint64_t before = counter_read(&t->limbo_bytes);
 
 	// They are sealed, so a tail that is still being filled must be too, to stand before them.
 	if (t->limbo.tail && !t->limbo.tail->sealed)
@@ -157,6 +158,7 @@ static void adopt_orphans(struct table_thread *t)
 		}
 		chunk = next;
 	}
+	atomic_fetch_sub(&table->orphan_bytes, counter_read(&t->limbo_bytes) - before);
 }
 
 /* Frees what is ripe, for about `budget` nanoseconds; returns what is left of it. */
@@ -200,11 +202,14 @@ static void free_spares(struct table_thread *t)
 
 static void orphan(struct table_thread *t, struct limbo_chunk *chunk)
 {
+	uint64_t before = counter_read(&t->limbo_bytes);
+
 	counter_sub(&t->limbo_bytes, sizeof(*chunk));
 	for (uint32_t i = chunk->freed; i < chunk->count; i++) {
 		counter_sub(&t->limbo_bytes, chunk->entries[i].bytes);
 		counter_sub(&t->limbo_items, 1);
 	}
+	atomic_fetch_add(&t->table->orphan_bytes, before - counter_read(&t->limbo_bytes));
 	struct limbo_chunk *first = atomic_load(&t->table->orphans);
 
 	do {

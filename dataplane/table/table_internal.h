@@ -73,6 +73,7 @@ struct CACHE_ALIGNED table_thread {
 	uint64_t reserve_left_bytes, reserve_limit_bytes;
 	bool memory_short; // an allocation has failed since the last table_reserve()
 	struct timer_wheel *wheel;
+	uint64_t wheel_at; // number of the slot that is due next
 	struct evict_candidate pool[EVICT_POOL_SIZE];
 	uint32_t pool_count;
 	struct item **scan_items;
@@ -130,6 +131,7 @@ struct table {
 	_Atomic uint32_t thread_count;
 	_Atomic(struct table_thread *) threads[TABLE_THREADS_MAX];
 	_Atomic(struct limbo_chunk *) orphans;
+	_Atomic uint64_t orphan_bytes; // limbo_bytes of the threads that left them
 };
 
 /*
