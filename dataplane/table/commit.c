@@ -177,9 +177,11 @@ static void mark_superseded(struct op *ops, uint32_t count)
 		const struct table_key *key = &ops[i].change->key;
 
 		ops[i].superseded = false;
-		for (uint32_t j = i + 1; j < count && ops[j].change->key.hash == key->hash; j++)
-			if (slice_equal(ops[j].change->key.bytes, key->bytes))
-				ops[i].superseded = true;
+		// The first match ends it: a key repeated a million times costs one look each.
+		for (uint32_t j = i + 1; j < count && ops[j].change->key.hash == key->hash &&
+					 !ops[i].superseded;
+		     j++)
+			ops[i].superseded = slice_equal(ops[j].change->key.bytes, key->bytes);
 	}
 }
 

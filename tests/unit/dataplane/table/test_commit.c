@@ -164,6 +164,27 @@ static void test_commit_repeated_key_last_change_counts(void **state)
 	fixture_close(&f);
 }
 
+/* As many as one MSET may bring. Looking at each pair of them would take minutes: the suite's limit. */
+static void test_commit_key_repeated_half_a_million_times_is_looked_at_once_each(void **state)
+{
+	const uint32_t count = TABLE_MANY_MAX / 2;
+	struct table_change *changes = calloc(count, sizeof(*changes));
+	struct fixture f;
+
+	fixture_open_small(&f);
+	assert_non_null(changes);
+	for (uint32_t i = 0; i < count; i++) {
+		changes[i].key = fixture_key(&f, "k");
+		changes[i].expected = TABLE_ANY;
+	}
+	changes[count - 1].item = fixture_item(&f, "k", "last", 0);
+	assert_int_equal(table_commit(f.t, changes, count), TABLE_OK);
+	assert_value(&f, "k", "last");
+	assert_null(changes[0].old);
+	fixture_close(&f);
+	free(changes);
+}
+
 static void test_commit_version_rises_and_is_shared(void **state)
 {
 	struct fixture f;
@@ -225,6 +246,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commit_expectation_decides),
 		cmocka_unit_test(test_commit_repeated_key_last_change_counts),
+		cmocka_unit_test(
+			test_commit_key_repeated_half_a_million_times_is_looked_at_once_each),
 		cmocka_unit_test(test_commit_version_rises_and_is_shared),
 		cmocka_unit_test(test_commit_thousands_of_keys_at_once),
 	};
