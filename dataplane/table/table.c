@@ -240,10 +240,10 @@ static bool look_around(struct table_thread *t, int64_t budget)
 }
 
 /* The stages share the slice: each may take half of what is left, the last one all of it. */
-bool table_housekeep(struct table_thread *t, uint32_t budget)
+bool table_housekeep(struct table_thread *t, uint32_t budget_ns)
 {
 	REQUIRE(t->may_write);
-	int64_t left = budget;
+	int64_t left = budget_ns;
 
 	left -= left / 2 - reclaim__slice(t, left / 2);
 	left -= left / 2 - expire__slice(t, left / 2);

@@ -190,7 +190,7 @@ void table_flush(struct table_thread *t);
  * expired or been flushed, splits and merges buckets. At most about `budget_ns` of work by
  * estimate. True when there is more to do at once. Writer threads.
  */
-bool table_housekeep(struct table_thread *t, uint32_t budget);
+bool table_housekeep(struct table_thread *t, uint32_t budget_ns);
 
 /*
  * Visits all live items of the next buckets, at least `want` of them if there are so many.

@@ -6,14 +6,14 @@
 #include "dataplane/command/kv.h"
 
 /*
- * THE MAP: a worker's whole life, and with it the way from a packet to its reply. Read worker_turn() from
- * top to bottom. Everything below it runs on the worker's thread, never blocks, takes no lock that another
- * core holds for long and makes no system call of its own.
+ * THE MAP: a worker's whole life, and with it the way from a packet to its reply. Read
+ * worker_turn() from top to bottom. Everything below it runs on the worker's thread, never blocks,
+ * takes no lock that another core holds for long and makes no system call of its own.
  */
 
-#define WORKER_TIMER_BUDGET  64  // TCP timers per turn
-#define WORKER_TABLE_BUDGET  32  // units of table upkeep per turn
-#define WORKER_STOP_GRACE_NS (500 * NS_PER_MS)
+#define WORKER_TIMER_BUDGET    64    // TCP timers per turn
+#define WORKER_TABLE_BUDGET_NS 20000 // of table upkeep per turn: what a full burst retires
+#define WORKER_STOP_GRACE_NS   (500 * NS_PER_MS)
 
 /* The frames of one turn. They are held until all requests in them have run. */
 struct burst {
@@ -31,7 +31,9 @@ ON_WORKER static bool stopping(struct worker *w);
 /* One turn of the loop. Returns whether there was anything to do. */
 ON_WORKER static bool worker_turn(struct worker *w)
 {
-	struct burst burst = {.count = 0};
+	struct burst burst; // frames beyond count are never looked at, so they are not cleared
+
+	burst.count = 0;
 
 	// 1. Frames from the wire and from other workers; then the time, once.
 	receive(w, &burst);
@@ -43,12 +45,12 @@ ON_WORKER static bool worker_turn(struct worker *w)
 	// 2. Whose are they? Prefetch the connections of ours.
 	pass_steer(w, &burst);
 
-	// 3. Ethernet, IP, TCP. In-order payload goes to worker_conn.c: on_data(), which parses requests
-	//    in place and collects them (dataplane/proto/session.c).
+	// 3. Ethernet, IP, TCP. In-order payload goes to on_data() of worker_conn.c: requests are
+	//    parsed in place and collected (dataplane/proto/session.c).
 	pass_input(w, &burst);
 
-	// 4. Hash all keys, prefetch all buckets, then all items; then run the requests in order. Replies
-	//    are written to the connections' send queues (dataplane/proto, dataplane/command).
+	// 4. Hash all keys, prefetch all buckets, then all items; then run the requests in order.
+	//    Replies go to the connections' send queues (dataplane/proto, dataplane/command).
 	session_run(&w->host);
 
 	// 5. What the requests meant for their connections: windows, closes.
@@ -126,8 +128,8 @@ ON_WORKER static void set_time(struct worker *w)
 }
 
 /*
- * Frames of flows that another worker owns leave here; frames that others have received for us join. A frame without a flow
- * (ARP, ICMP) stays with whoever received it.
+ * Frames of flows that another worker owns leave here; frames that others have received for us
+ * join. A frame without a flow (ARP, ICMP) stays with whoever received it.
  */
 ON_WORKER static void pass_steer(struct worker *w, struct burst *burst)
 {
@@ -235,7 +237,7 @@ ON_WORKER static bool upkeep(struct worker *w)
 	worked |= worker_visit_turn(w);
 	worked |= worker_conns_sweep(w);
 	kv_flush_tick(w->table, w->command.now_ms);
-	worked |= table_housekeep(w->table, WORKER_TABLE_BUDGET);
+	worked |= table_housekeep(w->table, WORKER_TABLE_BUDGET_NS);
 	worked |= worker_steer_tx_for_others(w) > 0;
 	ip_tick(w->ip, w->now_ns);
 	if (w->touched) {
@@ -250,7 +252,10 @@ ON_WORKER static bool upkeep(struct worker *w)
 	return worked;
 }
 
-/* True when the worker may leave: it was asked to, and its connections are gone or have had their time. */
+/*
+ * True when the worker may leave: it was asked to, and its connections are gone or have had their
+ * time.
+ */
 ON_WORKER static bool stopping(struct worker *w)
 {
 	if (likely(!atomic_load_explicit(&w->stop, memory_order_relaxed)))
