@@ -17,7 +17,7 @@
 struct out;
 
 struct out_ops {
-	// Makes room for `min` (<= OUT_RESERVE_MAX) or more contiguous bytes at pos, or returns false.
+	// Makes room for `min` (<= OUT_RESERVE_MAX) contiguous bytes at pos, or returns false.
 	bool (*grow)(struct out *out, size_t min);
 	// Appends blob->bytes[offset, offset + len) by reference; takes a reference of its own.
 	bool (*append_blob)(struct out *out, struct blob *blob, size_t offset, size_t len);

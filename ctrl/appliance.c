@@ -12,18 +12,19 @@
 #include <string.h>
 
 /*
- * Builds the data side in the order in which its parts need each other: packet system, port, table, grace periods, workers. Called by main.c,
- * once, on the main thread.
+ * Builds the data side in the order in which its parts need each other: packet system, port, table,
+ * grace periods, workers. Called by main.c, once, on the main thread.
  */
 
-#define CONNS_MIN         65536           // per appliance, whatever maxclients says at start
-#define SEND_LIMIT_BYTES  (64ULL << 20)   // copied reply bytes of a connection, when no limit is configured
-#define REGION_SLACK_MIN  (64ULL << 20)
-#define STEER_BUFFERS     1024            // frames that one ring between workers can hold
-#define NEIGHBOURS        4096
-#define PEERS_PER_WORKER  65536
-#define ICMP_RATE         1000            // replies per second and worker
-#define ARP_REACHABLE_NS  (60 * NS_PER_S)
+#define CONNS_MIN 65536 // per appliance, whatever maxclients says at start
+#define SEND_LIMIT_BYTES                                                                           \
+	(64ULL << 20) // copied reply bytes of a connection, when no limit is configured
+#define REGION_SLACK_MIN (64ULL << 20)
+#define STEER_BUFFERS    1024 // frames that one ring between workers can hold
+#define NEIGHBOURS       4096
+#define PEERS_PER_WORKER 65536
+#define ICMP_RATE        1000 // replies per second and worker
+#define ARP_REACHABLE_NS (60 * NS_PER_S)
 
 /* Cores the process may use, in rising order. Returns how many. */
 static int usable_cores(int cores[CPU_SETSIZE])
@@ -40,7 +41,10 @@ static int usable_cores(int cores[CPU_SETSIZE])
 	return count;
 }
 
-/* How many workers, and where: worker-cores as given, else the highest cores, leaving the lowest to control. */
+/*
+ * How many workers, and where: worker-cores as given, else the highest cores, leaving the lowest to
+ * control.
+ */
 static void place_workers(struct appliance *a)
 {
 	const struct config *config = a->config;
@@ -99,13 +103,15 @@ static int set_faults(struct appliance *a, char *why)
 	};
 	int result = 0;
 
-	if (!faults.drop && !faults.duplicate && !faults.reorder && !faults.corrupt && !faults.delay)
+	if (!faults.drop && !faults.duplicate && !faults.reorder && !faults.corrupt &&
+	    !faults.delay)
 		return 0;
 	log_warning("the fault layer is on: frames are being spoilt on purpose");
 	for (uint16_t i = 0; i < port_queues(a->port) && result == 0; i++)
 		result = port_queue_set_faults(port_queue(a->port, i), &faults);
 	if (result != 0)
-		snprintf(why, APPLIANCE_WHY_MAX, "the fault layer cannot be switched on: %s", strerror(-result));
+		snprintf(why, APPLIANCE_WHY_MAX, "the fault layer cannot be switched on: %s",
+			 strerror(-result));
 	return result;
 }
 
@@ -114,7 +120,8 @@ static int start_port(struct appliance *a, char *why)
 	const struct config *config = a->config;
 	uint32_t pairs = a->workers_wanted * (a->workers_wanted - 1);
 	const struct port_config port = {
-		.queues_wanted = (uint16_t)(config->nic_queues ? config->nic_queues : a->workers_wanted),
+		.queues_wanted =
+			(uint16_t)(config->nic_queues ? config->nic_queues : a->workers_wanted),
 		.rx_descs = (uint16_t)config->nic_rx_descriptors,
 		.tx_descs = (uint16_t)config->nic_tx_descriptors,
 		.mtu = (uint16_t)config->nic_mtu,
@@ -136,10 +143,12 @@ static int start_port(struct appliance *a, char *why)
 static int start_table(struct appliance *a, char *why)
 {
 	const struct config *config = a->config;
-	uint64_t slack = config->maxmemory / 4 > REGION_SLACK_MIN ? config->maxmemory / 4 : REGION_SLACK_MIN;
+	uint64_t slack =
+		config->maxmemory / 4 > REGION_SLACK_MIN ? config->maxmemory / 4 : REGION_SLACK_MIN;
 	struct table_config table = {
 		.buckets_initial = 1 << 16,
-		.region_bytes = config->memory_region ? config->memory_region : config->maxmemory + slack,
+		.region_bytes =
+			config->memory_region ? config->memory_region : config->maxmemory + slack,
 		.huge_pages = config->huge_pages,
 	};
 	int result;
@@ -174,7 +183,8 @@ static struct ip_config ip_settings(const struct appliance *a)
 		.arp_reachable_ns = ARP_REACHABLE_NS,
 	};
 
-	INVARIANT(config_parse_cidr(config->nic_address, address, &prefix_bits)); // config_load() has checked
+	INVARIANT(config_parse_cidr(config->nic_address, address,
+				    &prefix_bits)); // config_load() has checked
 	if (config->nic_gateway[0] != '\0')
 		INVARIANT(config_parse_ip4(config->nic_gateway, gateway));
 	memcpy(&ip.address.raw, address, sizeof(address));
@@ -198,7 +208,8 @@ static struct tcp_config tcp_settings(const struct appliance *a)
 		.mtu = a->info.mtu,
 		.rcv_wnd_bytes = (uint32_t)config->tcp_receive_window,
 		.snd_high_bytes = (uint32_t)config->tcp_send_high,
-		.snd_max_bytes = (uint32_t)(output && output < SEND_LIMIT_BYTES ? output : SEND_LIMIT_BYTES),
+		.snd_max_bytes =
+			(uint32_t)(output && output < SEND_LIMIT_BYTES ? output : SEND_LIMIT_BYTES),
 		.snd_pool_bytes = (uint32_t)(config->tcp_send_pool / workers),
 		.ooo_pool_bytes = (uint32_t)(config->tcp_reorder_pool / workers),
 		.ooo_conn_bytes = (uint32_t)config->tcp_reorder_connection,
@@ -255,7 +266,8 @@ static int start_workers(struct appliance *a, char *why)
 			a->workers_count++;
 	}
 	if (result != 0)
-		snprintf(why, APPLIANCE_WHY_MAX, "worker %u cannot start: %s", worker.id, strerror(-result));
+		snprintf(why, APPLIANCE_WHY_MAX, "worker %u cannot start: %s", worker.id,
+			 strerror(-result));
 	return result;
 }
 
@@ -263,16 +275,23 @@ bool appliance_apply(void *arg, const struct config *config, char *why)
 {
 	struct appliance *a = arg;
 	struct table_limits *limits = table_limits(a->table);
-	uint32_t clients = (uint32_t)((config->maxclients + a->workers_wanted - 1) / a->workers_wanted);
+	uint32_t clients =
+		(uint32_t)((config->maxclients + a->workers_wanted - 1) / a->workers_wanted);
 
 	atomic_store_explicit(&limits->maxmemory_bytes, config->maxmemory, memory_order_relaxed);
-	atomic_store_explicit(&limits->policy, (uint32_t)config->maxmemory_policy, memory_order_relaxed);
-	atomic_store_explicit(&a->live.idle_timeout_s, (uint32_t)config->timeout, memory_order_relaxed);
+	atomic_store_explicit(&limits->policy, (uint32_t)config->maxmemory_policy,
+			      memory_order_relaxed);
+	atomic_store_explicit(&a->live.idle_timeout_s, (uint32_t)config->timeout,
+			      memory_order_relaxed);
 	atomic_store_explicit(&a->live.clients_max_worker, clients, memory_order_relaxed);
-	atomic_store_explicit(&a->limits.bulk_max_bytes, config->proto_max_bulk_len, memory_order_relaxed);
-	atomic_store_explicit(&a->limits.query_max_bytes, config->client_query_buffer_limit, memory_order_relaxed);
-	atomic_store_explicit(&a->limits.mc_item_max_bytes, config->memcached_max_item_size, memory_order_relaxed);
-	atomic_store_explicit(&a->limits.mc_flush_enabled, config->memcached_flush_enabled, memory_order_relaxed);
+	atomic_store_explicit(&a->limits.bulk_max_bytes, config->proto_max_bulk_len,
+			      memory_order_relaxed);
+	atomic_store_explicit(&a->limits.query_max_bytes, config->client_query_buffer_limit,
+			      memory_order_relaxed);
+	atomic_store_explicit(&a->limits.mc_item_max_bytes, config->memcached_max_item_size,
+			      memory_order_relaxed);
+	atomic_store_explicit(&a->limits.mc_flush_enabled, config->memcached_flush_enabled,
+			      memory_order_relaxed);
 	log_set_level((enum log_level)config->loglevel);
 	return true;
 }

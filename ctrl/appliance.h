@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 /*
- * The data side as one thing: port, table, neighbours, rings and workers, built from a configuration and taken down in reverse. The
- * fields are for the composition root (main.c), which hands them to those who need them. Main thread.
+ * The data side as one thing: port, table, neighbours, rings and workers, built from a
+ * configuration and taken down in reverse. The fields are for the composition root (main.c), which
+ * hands them to those who need them. Main thread.
  */
 struct appliance {
 	const struct config *config;
@@ -21,7 +22,7 @@ struct appliance {
 	struct neigh_table *neighbours;
 	struct worker_fabric *fabric;
 	struct worker *workers[WORKERS_MAX];
-	uint32_t workers_count;          // that have been started
+	uint32_t workers_count; // that have been started
 	uint32_t workers_wanted;
 	int worker_cores[WORKERS_MAX];
 	struct worker_live live;
@@ -31,8 +32,8 @@ struct appliance {
 #define APPLIANCE_WHY_MAX 512
 
 /*
- * Starts everything; workers serve when it returns 0. On failure nothing is left running and `why` says, in words for a user, what is
- * missing and what to do. `program` is argv[0].
+ * Starts everything; workers serve when it returns 0. On failure nothing is left running and `why`
+ * says, in words for a user, what is missing and what to do. `program` is argv[0].
  */
 int appliance_start(struct appliance *a, const struct config *config, const char *program,
 		    const struct config_command_line *line, char why[APPLIANCE_WHY_MAX]);

@@ -9,8 +9,9 @@
 #include <time.h>
 
 /*
- * Where requests change threads. A worker's CMD_CONTROL request runs here and goes back at once; a CMD_BACKGROUND one goes through the
- * background thread first. main.c calls mailroom_turn() about once a millisecond: a worker makes no system call, so it cannot wake us.
+ * Where requests change threads. A worker's CMD_CONTROL request runs here and goes back at once; a
+ * CMD_BACKGROUND one goes through the background thread first. main.c calls mailroom_turn() about
+ * once a millisecond: a worker makes no system call, so it cannot wake us.
  */
 
 #define VISIT_PAUSE_NS 20000
@@ -116,8 +117,8 @@ static void visit_worker(struct worker *worker, struct worker_visit *visit)
 		nanosleep(&pause, NULL);
 }
 
-void mailroom_visit(struct mailroom *m, bool (*visit)(void *arg, const struct worker_client_view *view),
-		    void *arg)
+void mailroom_visit(struct mailroom *m,
+		    bool (*visit)(void *arg, const struct worker_client_view *view), void *arg)
 {
 	struct worker_visit tour = {.visit = visit, .arg = arg};
 

@@ -11,14 +11,15 @@ struct background;
 struct out;
 
 /*
- * The control thread's side of the mail: takes requests from workers, has them run here or in the background, and sends the replies back; hands
- * writes of the admin listener to a worker; shows all clients to a visitor. Control thread only.
+ * The control thread's side of the mail: takes requests from workers, has them run here or in the
+ * background, and sends the replies back; hands writes of the admin listener to a worker; shows all
+ * clients to a visitor. Control thread only.
  */
 struct mailroom {
 	struct worker *const *workers;
 	uint32_t workers_count;
-	uint32_t next_worker;         // takes the next write of the admin listener
-	struct cmd_thread *cmd;       // of the control thread
+	uint32_t next_worker;   // takes the next write of the admin listener
+	struct cmd_thread *cmd; // of the control thread
 	struct background *background;
 	struct admin *admin;
 };
@@ -32,5 +33,5 @@ bool mailroom_run_in_background(void *arg, struct forward *forward);
 void mailroom_complete(void *arg, struct forward *forward);
 
 /* Shows every client of every worker and of the admin listener; true from `visit` ends it. */
-void mailroom_visit(struct mailroom *m, bool (*visit)(void *arg, const struct worker_client_view *view),
-		    void *arg);
+void mailroom_visit(struct mailroom *m,
+		    bool (*visit)(void *arg, const struct worker_client_view *view), void *arg);

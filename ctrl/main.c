@@ -23,20 +23,21 @@
 #include <unistd.h>
 
 /*
- * The composition root: reads the configuration, starts the data side (appliance.c), puts the control side together, and becomes the
- * control thread. Whoever wants to know what is connected to what reads this file.
+ * The composition root: reads the configuration, starts the data side (appliance.c), puts the
+ * control side together, and becomes the control thread. Whoever wants to know what is connected to
+ * what reads this file.
  */
 
-#define MAIL_TICK_NS   (1 * NS_PER_MS) // workers make no system call, so their mail is fetched
-#define WALL_TICK_NS   NS_PER_S
-#define ADMIN_IDLE_NS  (600 * NS_PER_S)
+#define MAIL_TICK_NS  (1 * NS_PER_MS) // workers make no system call, so their mail is fetched
+#define WALL_TICK_NS  NS_PER_S
+#define ADMIN_IDLE_NS (600 * NS_PER_S)
 
 struct daemon {
 	struct config_store config;
 	struct config_command_line line;
 	struct appliance appliance;
 	struct loop *loop;
-	struct cmd_thread cmd;        // of the control thread
+	struct cmd_thread cmd; // of the control thread
 	struct cmd_counters counters;
 	struct host host;
 	struct stats *stats;
@@ -52,7 +53,8 @@ static struct daemon the_daemon;
 /* Says what failed in words for a user; every start function below ends in it when it fails. */
 static int failed(const char *what, int error, const char *advice)
 {
-	fprintf(stderr, "wirecached: %s: %s%s%s\n", what, strerror(-error), advice[0] ? "; " : "", advice);
+	fprintf(stderr, "wirecached: %s: %s%s%s\n", what, strerror(-error), advice[0] ? "; " : "",
+		advice);
 	log_warning("%s: %s", what, strerror(-error));
 	return error;
 }
@@ -116,7 +118,8 @@ static void table_figures(void *arg, struct table_stats *stats)
 	table_stats(d->appliance.table, stats);
 }
 
-static void port_figures(void *arg, struct port_info *info, struct port_counters *counters, bool *link_up)
+static void port_figures(void *arg, struct port_info *info, struct port_counters *counters,
+			 bool *link_up)
 {
 	struct daemon *d = arg;
 
@@ -125,7 +128,8 @@ static void port_figures(void *arg, struct port_info *info, struct port_counters
 	*link_up = port_link_up(d->appliance.port);
 }
 
-static void visit_clients(void *arg, bool (*visit)(void *visit_arg, const struct worker_client_view *view),
+static void visit_clients(void *arg,
+			  bool (*visit)(void *visit_arg, const struct worker_client_view *view),
 			  void *visit_arg)
 {
 	struct daemon *d = arg;
@@ -196,7 +200,9 @@ static int start_admin(struct daemon *d)
 		return 0;
 	result = admin_start(&config, &d->admin);
 	snprintf(what, sizeof(what), "the admin listener on %s:%u", now->admin_bind, config.port);
-	return result == 0 ? 0 : failed(what, result, "another program may have the port: see --admin-port");
+	return result == 0 ? 0
+			   : failed(what, result,
+				    "another program may have the port: see --admin-port");
 }
 
 static int start_stats(struct daemon *d)
@@ -239,8 +245,11 @@ static int start_metrics(struct daemon *d)
 	if (now->metrics_port == 0)
 		return 0;
 	result = metrics_start(&config, &d->metrics);
-	snprintf(what, sizeof(what), "the metrics listener on %s:%u", now->metrics_bind, config.port);
-	return result == 0 ? 0 : failed(what, result, "another program may have the port: see --metrics-port");
+	snprintf(what, sizeof(what), "the metrics listener on %s:%u", now->metrics_bind,
+		 config.port);
+	return result == 0 ? 0
+			   : failed(what, result,
+				    "another program may have the port: see --metrics-port");
 }
 
 static void start_ticks(struct daemon *d)
@@ -329,9 +338,11 @@ static void announce(const struct daemon *d)
 	const struct config *now = &d->config.now;
 	const struct port_info *info = &d->appliance.info;
 
-	log_notice("wirecache serves %s on %s (%s, %u queue(s), mtu %u) with %u worker(s): RESP on %d, memcached on %d",
-		   now->nic_address, info->name, info->driver, info->queues, info->mtu,
-		   d->appliance.workers_count, (int)now->port, (int)now->memcached_port);
+	log_notice(
+		"wirecache serves %s on %s (%s, %u queue(s), mtu %u) with %u worker(s): "
+		"RESP on %d, memcached on %d",
+		now->nic_address, info->name, info->driver, info->queues, info->mtu,
+		d->appliance.workers_count, (int)now->port, (int)now->memcached_port);
 }
 
 static void run(struct daemon *d)

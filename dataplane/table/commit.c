@@ -178,9 +178,8 @@ static void mark_superseded(struct op *ops, uint32_t count)
 
 		ops[i].superseded = false;
 		// The first match ends it: a key repeated a million times costs one look each.
-		for (uint32_t j = i + 1; j < count && ops[j].change->key.hash == key->hash &&
-					 !ops[i].superseded;
-		     j++)
+		for (uint32_t j = i + 1;
+		     j < count && ops[j].change->key.hash == key->hash && !ops[i].superseded; j++)
 			ops[i].superseded = slice_equal(ops[j].change->key.bytes, key->bytes);
 	}
 }

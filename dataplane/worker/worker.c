@@ -13,9 +13,9 @@
 #include <time.h>
 
 /*
- * A worker's birth and death, and what the control thread may do with it in between. The worker's own parts (IP, TCP, table
- * thread) are built on its thread, after it is pinned, so that their memory is its node's. The life in between is
- * worker_loop.c.
+ * A worker's birth and death, and what the control thread may do with it in between. The worker's
+ * own parts (IP, TCP, table thread) are built on its thread, after it is pinned, so that their
+ * memory is its node's. The life in between is worker_loop.c.
  */
 
 #define STARTING 1
@@ -24,6 +24,7 @@ static const struct {
 	const char *label;
 	const char *help;
 } counter_words[] = {
+
 #define WORKER_COUNTER(symbol, label, help) {label, help},
 #include "dataplane/worker/worker_counter.def"
 #undef WORKER_COUNTER
@@ -142,7 +143,7 @@ static int start_thread(struct worker *w)
 	sigset_t term, before;
 	int result;
 
-	// The signals that end the process go to the control thread. Those of devices (SIGIO) may come.
+	// The signals that end the process go to the control thread. Those of devices may come.
 	sigemptyset(&term);
 	sigaddset(&term, SIGTERM);
 	sigaddset(&term, SIGINT);
@@ -162,9 +163,9 @@ static int start_thread(struct worker *w)
 int worker_start(const struct worker_config *config, struct worker **worker)
 {
 	size_t conns_bytes = config->tcp.conns_max * sizeof(struct worker_conn);
-	struct worker *w = aligned_alloc(CACHE_LINE_BYTES,
-					 (sizeof(*w) + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES *
-						 CACHE_LINE_BYTES);
+	struct worker *w =
+		aligned_alloc(CACHE_LINE_BYTES, (sizeof(*w) + CACHE_LINE_BYTES - 1) /
+							CACHE_LINE_BYTES * CACHE_LINE_BYTES);
 	int result = -ENOMEM;
 
 	REQUIRE(config->count > 0 && config->count <= WORKERS_MAX && config->id < config->count);

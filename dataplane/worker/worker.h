@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 /*
- * A worker: one pinned thread with one queue pair, its own IP and TCP stack, its connections and its door to the
- * shared table. Workers share the table, the neighbour table, the port's buffers and the steering rings, nothing else.
+ * A worker: one pinned thread with one queue pair, its own IP and TCP stack, its connections and
+ * its door to the shared table. Workers share the table, the neighbour table, the port's buffers
+ * and the steering rings, nothing else.
  */
 struct worker;
 struct worker_fabric;
@@ -22,8 +23,8 @@ struct worker_fabric;
 
 /* What the control side may change while workers run; read relaxed, once per turn. */
 struct worker_live {
-	_Atomic uint32_t idle_timeout_s;       // close clients that are idle for so long; 0: never
-	_Atomic uint32_t clients_max_worker;   // maxclients divided among the workers
+	_Atomic uint32_t idle_timeout_s;     // close clients that are idle for so long; 0: never
+	_Atomic uint32_t clients_max_worker; // maxclients divided among the workers
 };
 
 enum worker_idle_policy {
@@ -32,14 +33,14 @@ enum worker_idle_policy {
 };
 
 struct worker_config {
-	uint32_t id, count;              // this one, of how many
-	int core;                        // CPU to be pinned to; -1: not pinned
+	uint32_t id, count; // this one, of how many
+	int core;           // CPU to be pinned to; -1: not pinned
 	enum worker_idle_policy idle;
-	uint16_t resp_port, mc_port;     // 0: not listened on
+	uint16_t resp_port, mc_port; // 0: not listened on
 	struct table *table;
 	struct port *port;
-	struct port_queue *queue;        // NULL: receives and sends through another worker's queue
-	bool hash_proven;                // frame.hash of the port may be trusted for steering
+	struct port_queue *queue; // NULL: receives and sends through another worker's queue
+	bool hash_proven;         // frame.hash of the port may be trusted for steering
 	struct neigh_table *neighbours;
 	struct worker_fabric *fabric;
 	const struct session_limits *limits;
@@ -48,18 +49,24 @@ struct worker_config {
 	struct tcp_config tcp;
 };
 
-/* The rings between `count` workers, `queues` of which have a queue of the port. Main thread; NULL: no memory. */
+/*
+ * The rings between `count` workers, `queues` of which have a queue of the port. Main thread; NULL:
+ * no memory.
+ */
 struct worker_fabric *worker_fabric_new(uint32_t count, uint32_t queues);
 
 /* Frees the rings and every frame still in them. After all workers have stopped. */
 void worker_fabric_free(struct worker_fabric *fabric);
 
 /*
- * Starts the thread and waits until it polls. Returns 0 or a negative errno, with nothing left behind. Main thread.
+ * Starts the thread and waits until it polls. Returns 0 or a negative errno, with nothing left
+ * behind. Main thread.
  */
 int worker_start(const struct worker_config *config, struct worker **worker);
 
-/* Asks it to close its connections (FIN, then RST to those that linger) and to end. Does not wait. */
+/*
+ * Asks it to close its connections (FIN, then RST to those that linger) and to end. Does not wait.
+ */
 void worker_ask_stop(struct worker *worker);
 
 /* Waits for the thread. Its statistics stay readable until worker_free(). Main thread. */

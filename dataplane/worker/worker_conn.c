@@ -2,14 +2,14 @@
 #include "dataplane/worker/worker_internal.h"
 
 /*
- * Connections: where TCP's callbacks meet the sessions. TCP hands over ordered bytes (on_data), the session
- * engine parses them into the batch, runs it and writes replies to tcp_out(). What must not happen inside a
- * callback (closing, moving windows) is noted by putting the connection on the worker's touched list and done in
- * worker_conns_settle(), at the end of the turn.
+ * Connections: where TCP's callbacks meet the sessions. TCP hands over ordered bytes (on_data), the
+ * session engine parses them into the batch, runs it and writes replies to tcp_out(). What must not
+ * happen inside a callback (closing, moving windows) is noted by putting the connection on the
+ * worker's touched list and done in worker_conns_settle(), at the end of the turn.
  */
 
-#define SWEEP_SLOTS       64        // connections looked at per sweep
-#define SWEEP_INTERVAL_NS 1000000   // 65,000 of them in about a second
+#define SWEEP_SLOTS       64      // connections looked at per sweep
+#define SWEEP_INTERVAL_NS 1000000 // 65,000 of them in about a second
 
 static struct worker_conn *conn_alloc(struct worker *w)
 {
@@ -57,8 +57,8 @@ static void refuse(struct worker *w, struct tcp_conn *tcp)
 }
 
 /*
- * Numbers of clients rise on each worker and never meet those of another worker or of the admin listener (which takes the
- * numbers that leave the remainder config.count).
+ * Numbers of clients rise on each worker and never meet those of another worker or of the admin
+ * listener (which takes the numbers that leave the remainder config.count).
  */
 static uint64_t next_client_id(struct worker *w)
 {
@@ -69,7 +69,8 @@ static bool on_open(void *env, struct tcp_conn *tcp)
 {
 	struct worker *w = env;
 	const struct flow *flow = tcp_flow(tcp);
-	uint32_t limit = atomic_load_explicit(&w->config.live->clients_max_worker, memory_order_relaxed);
+	uint32_t limit =
+		atomic_load_explicit(&w->config.live->clients_max_worker, memory_order_relaxed);
 	struct worker_conn *conn = NULL;
 
 	if (counter_read(&w->stats.connections) < limit)
@@ -140,8 +141,8 @@ static void on_close(void *env, struct tcp_conn *tcp, enum tcp_close_reason reas
 	if (conn->forwarded)
 		counter_sub(&w->stats.blocked, 1);
 	conn->forwarded = false;
-	// Its requests may still be in the batch. They take effect, their replies have nowhere to go. The slot
-	// is given back in worker_conns_settle(), when the batch has run.
+	// Its requests may still be in the batch. They take effect, their replies have nowhere to
+	// go. The slot is given back in worker_conns_settle(), when the batch has run.
 	worker_conn_touch(conn);
 }
 
@@ -255,7 +256,8 @@ void worker_conns_settle(struct worker *w)
 
 bool worker_conns_sweep(struct worker *w)
 {
-	uint32_t timeout_s = atomic_load_explicit(&w->config.live->idle_timeout_s, memory_order_relaxed);
+	uint32_t timeout_s =
+		atomic_load_explicit(&w->config.live->idle_timeout_s, memory_order_relaxed);
 
 	if (timeout_s == 0 || w->now_ns < w->sweep_next_ns)
 		return false;

@@ -7,16 +7,17 @@
 #include <time.h>
 
 /*
- * What a worker does after a turn that found nothing. On a core of its own it polls on (poll-idle busy).
- * On a virtual device, where the client needs the same processors, it backs off: spin for a while, then
- * sleep in steps that grow with the silence. It goes RCU-offline first, so a sleeping worker delays no grace period.
- * Called by the loop between turns, which is the only place where a worker may sleep.
+ * What a worker does after a turn that found nothing. On a core of its own it polls on (poll-idle
+ * busy). On a virtual device, where the client needs the same processors, it backs off: spin for a
+ * while, then sleep in steps that grow with the silence. It goes RCU-offline first, so a sleeping
+ * worker delays no grace period. Called by the loop between turns, which is the only place where a
+ * worker may sleep.
  */
 
-#define SPIN_NS        (50 * NS_PER_US)  // of silence before the first sleep
+#define SPIN_NS        (50 * NS_PER_US) // of silence before the first sleep
 #define SLEEP_FIRST_NS (20 * NS_PER_US)
 #define SLEEP_LAST_NS  (500 * NS_PER_US)
-#define SLEEP_SHIFT    6                 // sleep 1/64 of the silence so far
+#define SLEEP_SHIFT    6 // sleep 1/64 of the silence so far
 
 static uint64_t sleep_for_ns(const struct worker *w, uint64_t silence_ns)
 {

@@ -9,8 +9,9 @@
 #include <pthread.h>
 
 /*
- * What the files of this folder share. A frame's way through them: worker_loop.c (the map), worker_steer.c (to its owner),
- * worker_conn.c (TCP's callbacks and the sessions), worker_mail.c and worker_visit.c (the control side), worker_idle.c.
+ * What the files of this folder share. A frame's way through them: worker_loop.c (the map),
+ * worker_steer.c (to its owner), worker_conn.c (TCP's callbacks and the sessions), worker_mail.c
+ * and worker_visit.c (the control side), worker_idle.c.
  */
 
 #define WORKER_TX_BATCH     PORT_BURST_MAX
@@ -18,63 +19,64 @@
 #define WORKER_FORWARDS_MAX 512  // requests of one worker that are with the control side at a time
 
 /*
- * Neither ring can fill up: a forwarded request is in one of them or with the control side, the admin listener has at most
- * ADMIN_CLIENTS_MAX requests out, and there is one visit at a time.
+ * Neither ring can fill up: a forwarded request is in one of them or with the control side, the
+ * admin listener has at most ADMIN_CLIENTS_MAX requests out, and there is one visit at a time.
  */
-_Static_assert(WORKER_FORWARDS_MAX <= WORKER_MAIL_ENTRIES / 2, "room for admin requests and a visit");
+_Static_assert(WORKER_FORWARDS_MAX <= WORKER_MAIL_ENTRIES / 2,
+	       "room for admin requests and a visit");
 
 /* A client's connection: its conversation and the TCP connection that carries it. */
 struct worker_conn {
 	struct session session;
-	struct worker *worker;        // [const]
-	struct tcp_conn *tcp;         // NULL while the slot is free, or once TCP has let go
+	struct worker *worker; // [const]
+	struct tcp_conn *tcp;  // NULL while the slot is free, or once TCP has let go
 	struct worker_conn *free_next;
 	struct worker_conn *touched_next;
-	bool touched;                 // on the worker's list of this turn
-	bool fin;                     // the peer will send no more
-	bool closing;                 // tcp_close() has been called
-	bool forwarded;               // a request of it is with the control side
+	bool touched;   // on the worker's list of this turn
+	bool fin;       // the peer will send no more
+	bool closing;   // tcp_close() has been called
+	bool forwarded; // a request of it is with the control side
 };
 
 /* All of it belongs to the worker's thread but where a tag says otherwise. */
 struct worker {
-	struct worker_config config;  // [const]
-	pthread_t thread;             // [ctrl]
-	_Atomic int start_result;     // [worker w, ctrl r] 1: starting, 0: polling, negative errno
-	_Atomic bool stop;            // [ctrl w, worker r]
-	uint64_t now_ns;              // of this turn, read after rx
+	struct worker_config config; // [const]
+	pthread_t thread;            // [ctrl]
+	_Atomic int start_result;    // [worker w, ctrl r] 1: starting, 0: polling, negative errno
+	_Atomic bool stop;           // [ctrl w, worker r]
+	uint64_t now_ns;             // of this turn, read after rx
 	struct ip_stack *ip;
 	struct tcp_stack *tcp;
 	struct table_thread *table;
 	struct cmd_thread command;
 	struct session_host host;
-	struct out discard;           // sink of connections that are gone
+	struct out discard; // sink of connections that are gone
 	uint8_t discarded[OUT_RESERVE_MAX];
 
 	struct frame tx[WORKER_TX_BATCH];
 	uint32_t tx_count;
 
-	struct worker_conn *conns;    // conns_max slots, touched when used
-	uint32_t conns_used;          // slots ever used
+	struct worker_conn *conns; // conns_max slots, touched when used
+	uint32_t conns_used;       // slots ever used
 	struct worker_conn *conns_free;
-	struct worker_conn *touched;  // connections to look after at the end of the turn
-	uint32_t sweep_at;            // slot of the idle sweep
+	struct worker_conn *touched; // connections to look after at the end of the turn
+	uint32_t sweep_at;           // slot of the idle sweep
 	uint64_t sweep_next_ns;
 	uint64_t client_serial;
 
-	struct worker_visit *visit;   // under way, NULL if none
-	uint32_t visit_at;            // slot
+	struct worker_visit *visit; // under way, NULL if none
+	uint32_t visit_at;          // slot
 
-	uint32_t forwards_out;        // requests that are with the control side
+	uint32_t forwards_out; // requests that are with the control side
 
-	uint32_t empty_turns;         // in a row
+	uint32_t empty_turns; // in a row
 	uint64_t idle_since_ns;
-	uint64_t stop_deadline_ns;    // 0 until asked to stop
-	uint8_t owner_of[128];        // port_hash_owner() by the low bits of the flow hash
+	uint64_t stop_deadline_ns; // 0 until asked to stop
+	uint8_t owner_of[128];     // port_hash_owner() by the low bits of the flow hash
 
 	CACHE_ALIGNED struct worker_stats stats; // [worker w, ctrl r]
-	struct spsc inbox;            // [ring] control -> worker
-	struct spsc outbox;           // [ring] worker -> control
+	struct spsc inbox;                       // [ring] control -> worker
+	struct spsc outbox;                      // [ring] worker -> control
 };
 
 /* worker_loop.c */
@@ -87,15 +89,15 @@ extern const struct tcp_ops worker_tcp_ops;
 bool worker_emit(void *env, const struct tcp_segment *segment);
 extern const struct session_host_ops worker_session_ops;
 void worker_conn_touch(struct worker_conn *conn);
-void worker_conns_settle(struct worker *w);              // end of the turn: close, abort, adjust windows
-bool worker_conns_sweep(struct worker *w);               // idle timeout; true if it did something
+void worker_conns_settle(struct worker *w); // end of the turn: close, abort, adjust windows
+bool worker_conns_sweep(struct worker *w);  // idle timeout; true if it did something
 void worker_conn_kill(struct worker_conn *conn, enum worker_counter_id why);
 void worker_conns_close_all(struct worker *w);
 
 /* worker_steer.c */
 void worker_steer_out(struct worker *w, uint32_t owner, struct frame *frame);
 uint16_t worker_steer_in(struct worker *w, struct frame *frames, uint16_t max);
-void worker_steer_tx(struct worker *w);  // frames of this worker, which has no queue
+void worker_steer_tx(struct worker *w); // frames of this worker, which has no queue
 uint32_t worker_steer_tx_for_others(struct worker *w);
 
 /* worker_mail.c */

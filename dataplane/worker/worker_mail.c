@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/worker/worker_mail.h"
+
 #include "dataplane/worker/worker_internal.h"
 
 #include <stdlib.h>
 
 /*
- * The worker's side of the mail (worker_mail.h). A request that may take long leaves as MAIL_FORWARD and comes back as MAIL_REPLY,
- * while its connection is blocked and all others go on. Writes of the admin listener arrive as MAIL_RUN,
- * because only workers may lock buckets.
+ * The worker's side of the mail (worker_mail.h). A request that may take long leaves as
+ * MAIL_FORWARD and comes back as MAIL_REPLY, while its connection is blocked and all others go on.
+ * Writes of the admin listener arrive as MAIL_RUN, because only workers may lock buckets.
  */
 
-struct mail *worker_mail_new(enum mail_kind kind, struct forward *forward, struct worker_visit *visit)
+struct mail *worker_mail_new(enum mail_kind kind, struct forward *forward,
+			     struct worker_visit *visit)
 {
 	struct mail *mail = malloc(sizeof(*mail));
 
@@ -35,8 +38,8 @@ static void send(struct worker *w, struct mail *mail)
 
 bool worker_mail_forward(struct worker *w, struct worker_conn *conn, const struct request *request)
 {
-	struct forward *forward = w->forwards_out < WORKER_FORWARDS_MAX ?
-					  forward_new(&conn->session, request) : NULL;
+	struct forward *forward =
+		w->forwards_out < WORKER_FORWARDS_MAX ? forward_new(&conn->session, request) : NULL;
 	struct mail *mail = forward ? worker_mail_new(MAIL_FORWARD, forward, NULL) : NULL;
 
 	if (!mail) {
@@ -54,7 +57,9 @@ bool worker_mail_forward(struct worker *w, struct worker_conn *conn, const struc
 	return false;
 }
 
-/* The connection may have gone, and its slot may serve another client, while the request was away. */
+/*
+ * The connection may have gone, and its slot may serve another client, while the request was away.
+ */
 static void take_reply(struct worker *w, const struct forward *forward)
 {
 	struct worker_conn *conn = forward->connection;

@@ -10,15 +10,15 @@ struct forward;
 struct mail;
 
 /*
- * The only way between the control thread and a worker beside counters: small messages over two single-producer
- * rings per worker. Whoever receives a mail owns it and what it points to.
+ * The only way between the control thread and a worker beside counters: small messages over two
+ * single-producer rings per worker. Whoever receives a mail owns it and what it points to.
  */
 enum mail_kind {
 	MAIL_FORWARD, // worker -> control: run this request elsewhere
 	MAIL_REPLY,   // control -> worker: its reply
 	MAIL_RUN,     // control -> worker: run this write for the admin listener
 	MAIL_RAN,     // worker -> control: it has run
-	MAIL_VISIT,   // control -> worker: show all your connections to a visitor; answered by its `left`
+	MAIL_VISIT,   // control -> worker: show all connections to a visitor, whose `left` answers
 };
 
 struct mail {
@@ -37,11 +37,13 @@ struct worker_client_view {
 };
 
 /*
- * Shows every connection of every worker to `visit`, on the worker's own thread, a slice per turn. True from visit closes the
- * connection. `left` counts the workers that have not finished; the control thread waits for 0.
+ * Shows every connection of every worker to `visit`, on the worker's own thread, a slice per turn.
+ * True from visit closes the connection. `left` counts the workers that have not finished; the
+ * control thread waits for 0.
  *
- * Handshake: the worker's last act on the visit is to subtract from `left` with release; the control
- * thread loads it with acquire before it reads what the visitor gathered, and frees the visit.
+ * Handshake: the worker's last act on the visit is to subtract from `left` with release; the
+ * control thread loads it with acquire before it reads what the visitor gathered, and frees the
+ * visit.
  */
 struct worker_visit {
 	bool (*visit)(void *arg, const struct worker_client_view *view);
@@ -50,5 +52,6 @@ struct worker_visit {
 };
 
 /* NULL when there is no memory. */
-struct mail *worker_mail_new(enum mail_kind kind, struct forward *forward, struct worker_visit *visit);
+struct mail *worker_mail_new(enum mail_kind kind, struct forward *forward,
+			     struct worker_visit *visit);
 void worker_mail_free(struct mail *mail);

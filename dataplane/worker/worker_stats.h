@@ -6,7 +6,10 @@
 #include "nic/drop_reason.h"
 #include "nic/tcp/tcp.h"
 
-/* What a worker counts of itself: WORKER_COUNTER(symbol, "metric label", "help"), see worker_counter.def. */
+/*
+ * What a worker counts of itself: WORKER_COUNTER(symbol, "metric label", "help"), see
+ * worker_counter.def.
+ */
 enum worker_counter_id {
 #define WORKER_COUNTER(symbol, label, help) WORKER_COUNT_##symbol,
 #include "dataplane/worker/worker_counter.def"

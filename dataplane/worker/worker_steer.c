@@ -4,12 +4,14 @@
 #include <stdlib.h>
 
 /*
- * Frames between workers. Which worker owns a flow follows from its hash alone; a port that spreads flows otherwise, or
- * has fewer queues than there are workers, is made up for here. Each pair of workers has a ring for received frames; a worker without a
- * queue has one more, through which its frames reach the worker that sends for it.
+ * Frames between workers. Which worker owns a flow follows from its hash alone; a port that spreads
+ * flows otherwise, or has fewer queues than there are workers, is made up for here. Each pair of
+ * workers has a ring for received frames; a worker without a queue has one more, through which its
+ * frames reach the worker that sends for it.
  *
- * Handshake of a ring: the producer stores `tail` with release after the entries are filled, the consumer loads it with acquire;
- * `head` the other way round. A full ring drops the newest frame and counts it: TCP sends it again.
+ * Handshake of a ring: the producer stores `tail` with release after the entries are filled, the
+ * consumer loads it with acquire; `head` the other way round. A full ring drops the newest frame
+ * and counts it: TCP sends it again.
  */
 
 #define FRAME_RING_ENTRIES 1024 // a power of two
@@ -21,10 +23,10 @@ struct frame_ring {
 };
 
 struct worker_fabric {
-	uint32_t count;          // [const] workers
-	uint32_t queues;         // [const] workers 0 .. queues - 1 have a queue
-	struct frame_ring *rx;   // [to * count + from]
-	struct frame_ring *tx;   // [from]
+	uint32_t count;        // [const] workers
+	uint32_t queues;       // [const] workers 0 .. queues - 1 have a queue
+	struct frame_ring *rx; // [to * count + from]
+	struct frame_ring *tx; // [from]
 };
 
 static bool ring_push(struct frame_ring *ring, const struct frame *frame)
@@ -136,7 +138,9 @@ void worker_steer_tx(struct worker *w)
 	}
 }
 
-/* Sends for the workers without a queue that are this one's to serve. Returns the number of frames. */
+/*
+ * Sends for the workers without a queue that are this one's to serve. Returns the number of frames.
+ */
 uint32_t worker_steer_tx_for_others(struct worker *w)
 {
 	struct worker_fabric *fabric = w->config.fabric;
@@ -144,7 +148,8 @@ uint32_t worker_steer_tx_for_others(struct worker *w)
 
 	if (likely(fabric->queues == fabric->count) || !w->config.queue)
 		return 0;
-	for (uint32_t from = w->config.id + fabric->queues; from < fabric->count; from += fabric->queues) {
+	for (uint32_t from = w->config.id + fabric->queues; from < fabric->count;
+	     from += fabric->queues) {
 		struct frame frames[PORT_BURST_MAX];
 		uint16_t count = ring_pop(&fabric->tx[from], frames, PORT_BURST_MAX);
 

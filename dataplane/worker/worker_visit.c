@@ -2,8 +2,8 @@
 #include "dataplane/worker/worker_internal.h"
 
 /*
- * Showing all connections to a visitor of the control side (CLIENT LIST, CLIENT KILL), a slice per turn, so that 65,000
- * connections hold nobody up.
+ * Showing all connections to a visitor of the control side (CLIENT LIST, CLIENT KILL), a slice per
+ * turn, so that 65,000 connections hold nobody up.
  */
 
 #define VISIT_PER_TURN 128

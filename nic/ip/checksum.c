@@ -83,7 +83,7 @@ uint64_t ip_checksum_add(uint64_t sum, struct slice data)
 	size_t left = data.len;
 	lanes a = {0}, b = {0}, c = {0}, d = {0};
 
-	// Four sums that do not wait for each other: 1460 bytes take 150 cycles, 240 with 64-bit adds.
+	// Four sums that do not wait for each other: 150 cycles for 1460 bytes, not 240.
 	for (; left >= BLOCK_BYTES; left -= BLOCK_BYTES, at += BLOCK_BYTES) {
 		lanes x = load_lanes(at), y = load_lanes(at + 16);
 

@@ -19,8 +19,8 @@
 void port_flow_hash_init(const uint8_t key[PORT_FLOW_HASH_KEY_BYTES]);
 
 /*
- * Whether the low seven bits of the hash, by which a worker is chosen, tell apart what clients differ
- * in: 128 neighbouring source ports, 128 even ones (Linux prefers those), 128 neighbouring
+ * Whether the low seven bits of the hash, by which a worker is chosen, tell apart what clients
+ * differ in: 128 neighbouring source ports, 128 even ones (Linux prefers those), 128 neighbouring
  * addresses. The hash is linear, so a key drawn blindly may give all of them to one worker.
  */
 bool port_flow_hash_key_spreads(const uint8_t key[PORT_FLOW_HASH_KEY_BYTES]);

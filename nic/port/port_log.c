@@ -36,8 +36,10 @@ static ssize_t take_lines(void *cookie, const char *text, size_t len)
 		snprintf(last, sizeof(last), "%.*s", (int)(end - begin), text + begin);
 		pthread_mutex_unlock(&lock);
 		// DPDK says something critical just before it aborts.
-		log_write(rte_log_cur_msg_loglevel() <= (int)RTE_LOG_CRIT ? LOG_WARNING : LOG_VERBOSE,
-			  "dpdk: %.*s", (int)(end - begin), text + begin);
+		bool critical = rte_log_cur_msg_loglevel() <= (int)RTE_LOG_CRIT;
+
+		log_write(critical ? LOG_WARNING : LOG_VERBOSE, "dpdk: %.*s", (int)(end - begin),
+			  text + begin);
 	}
 	return (ssize_t)len;
 }

@@ -15,7 +15,8 @@ FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
 PARAMS_MAX = 6
 COLUMNS_MAX = 100
-COLUMNS_MAX_OF = {".def": 200, ".py": 140}  # a row is a line; tests of the system read like a log
+# A row of a table is a line, and so is a message of a script.
+COLUMNS_MAX_OF = {".def": 200, ".py": 140, ".sh": 140}
 TAB_COLUMNS = 8
 
 # Functions whose signature is somebody else's, or was fixed before the rule; each with its reason.
@@ -25,9 +26,6 @@ PARAMS_ALLOWED = {
     "hook_split": "jemalloc's signature",
     "on_request": "libmicrohttpd's signature",
     "ip_output": "the contract with the worker; ip_output_flow() takes a struct",
-    "hook_alloc": "jemalloc's extent_hooks_t",
-    "hook_split": "jemalloc's extent_hooks_t",
-    "hook_merge": "jemalloc's extent_hooks_t",
 }
 
 C_FILES = (".c", ".h")

@@ -16,9 +16,10 @@
 #include <unistd.h>
 
 /*
- * The system tests' smallest appliance on a port: answers ARP, ICMP echo and UDP echo in place, or with --send
- * is the client that sends UDP to such a one and counts what comes back whole. One thread per queue. Started by
- * ports.sh; says "ready" when it polls, and what it has seen when SIGTERM, or the last frame, ends it.
+ * The system tests' smallest appliance on a port: answers ARP, ICMP echo and UDP echo in place, or
+ * with --send is the client that sends UDP to such a one and counts what comes back whole. One
+ * thread per queue. Started by ports.sh; says "ready" when it polls, and what it has seen when
+ * SIGTERM, or the last frame, ends it.
  */
 
 #define QUEUES_MAX  8

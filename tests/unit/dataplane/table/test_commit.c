@@ -164,7 +164,10 @@ static void test_commit_repeated_key_last_change_counts(void **state)
 	fixture_close(&f);
 }
 
-/* As many as one MSET may bring. Looking at each pair of them would take minutes: the suite's limit. */
+/*
+ * As many as one MSET may bring. Looking at each pair of them would take minutes: the suite's
+ * limit.
+ */
 static void test_commit_key_repeated_half_a_million_times_is_looked_at_once_each(void **state)
 {
 	const uint32_t count = TABLE_MANY_MAX / 2;

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-/* Rings of frames between workers, driven from one thread. Frames without a buffer stand for real ones. */
+/*
+ * Rings of frames between workers, driven from one thread. Frames without a buffer stand for real
+ * ones.
+ */
 
 #define RING_ENTRIES 1024
 
@@ -23,7 +26,8 @@ static int setup(void **state)
 
 	f->fabric = worker_fabric_new(3, 1);
 	for (uint32_t i = 0; i < 3; i++) {
-		f->workers[i] = aligned_alloc(CACHE_LINE_BYTES, (sizeof(struct worker) + 63) / 64 * 64);
+		f->workers[i] =
+			aligned_alloc(CACHE_LINE_BYTES, (sizeof(struct worker) + 63) / 64 * 64);
 		memset(f->workers[i], 0, sizeof(struct worker));
 		f->workers[i]->config.id = i;
 		f->workers[i]->config.count = 3;
@@ -109,9 +113,12 @@ static void test_steer_ring_full_drop_is_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_steer_frames_arrive_in_order_from_each, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_steer_more_than_burst_rest_stays, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_steer_ring_full_drop_is_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_steer_frames_arrive_in_order_from_each, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_steer_more_than_burst_rest_stays, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_steer_ring_full_drop_is_counted, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

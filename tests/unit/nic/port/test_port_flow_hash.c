@@ -24,8 +24,7 @@ static const uint8_t microsoft_key[PORT_FLOW_HASH_KEY_BYTES] = {
 
 struct hash_case {
 	const char *name;
-	uint8_t tuple
-		[PORT_FLOW_HASH_TUPLE_BYTES]; // source and destination address, source and destination port
+	uint8_t tuple[PORT_FLOW_HASH_TUPLE_BYTES]; // addresses and ports, source first
 	uint32_t len;
 	uint32_t hash;
 };
