@@ -181,12 +181,13 @@ static void report(struct bench *b, const char *name, operation *op, uint64_t ba
 static void lfht_free(struct bench *b)
 {
 	struct cds_lfht_iter iter;
-	struct lfht_item *item;
+	struct cds_lfht_node *node;
 
-	cds_lfht_for_each_entry(b->lfht, &iter, item, node)
-	{
-		cds_lfht_del(b->lfht, &item->node);
-		free(item);
+	cds_lfht_first(b->lfht, &iter);
+	while ((node = cds_lfht_iter_get_node(&iter))) {
+		cds_lfht_next(b->lfht, &iter);
+		cds_lfht_del(b->lfht, node);
+		free(CONTAINER_OF(node, struct lfht_item, node));
 	}
 	cds_lfht_destroy(b->lfht, NULL);
 }
