@@ -81,6 +81,7 @@ struct port {
 	bool started;
 	bool virtual_device;
 	uint8_t mac[6];
+	uint8_t rss_key[UINT8_MAX]; // DPDK keeps the pointer and reads the key at each start
 	char name[64];
 	char driver[32];
 	struct port_caps caps;

@@ -182,10 +182,9 @@ static int configure_device(struct port *port, char *why)
 		.rxmode.offloads = port->caps.rx_offloads,
 		.txmode.offloads = port->caps.tx_offloads,
 	};
-	uint8_t key[UINT8_MAX];
 	int rc;
 
-	port_hash_configure(&port->caps, key, &conf);
+	port_hash_configure(&port->caps, port->rss_key, &conf);
 	rc = rte_eth_dev_configure(port->id, port->queues_count, port->queues_count, &conf);
 	if (rc != 0 && conf.rxmode.mq_mode != RTE_ETH_MQ_RX_NONE) {
 		// Some devices promise more of RSS than they keep. Without it we steer in software.

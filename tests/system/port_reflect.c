@@ -123,7 +123,8 @@ static bool answer_ip(struct frame *frame)
 		be16_store(l4 + 2, checksum_of(l4, icmp_len, 0));
 		return true;
 	}
-	if (ip[9] != IPPROTO_UDP || !udp_checksum_right(ip))
+	if (ip[9] != IPPROTO_UDP ||
+	    (frame->l4_checksum != FRAME_CHECKSUM_PARTIAL && !udp_checksum_right(ip)))
 		return false;
 	swap(l4, l4 + 2, 2);
 	frame->tx_flags |= FRAME_TX_UDP_CHECKSUM;
