@@ -112,7 +112,8 @@ static void test_checksum_request_leaves_pseudo_header_sum(void **state)
 
 	for (uint32_t i = 0; i < 200; i++) {
 		struct packet p = random_ip4(&rng, IPPROTO_TCP, 0, 20 + rng_below(&rng, 200));
-		struct rte_mbuf mbuf = {.buf_addr = p.bytes, .data_len = (uint16_t)p.len};
+		uint32_t padded = p.len + rng_below(&rng, 30);
+		struct rte_mbuf mbuf = {.buf_addr = p.bytes, .data_len = (uint16_t)padded};
 		uint8_t *l4 = p.bytes + L2 + 20;
 		uint16_t by_nic;
 
@@ -120,7 +121,9 @@ static void test_checksum_request_leaves_pseudo_header_sum(void **state)
 		assert_int_equal(mbuf.ol_flags, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM |
 							RTE_MBUF_F_TX_TCP_CKSUM);
 		assert_int_equal(be16_load(p.bytes + L2 + 10), 0);
-		by_nic = (uint16_t)~rte_raw_cksum(l4, p.len - L2 - 20);
+		assert_int_equal(mbuf.data_len, p.len);
+		assert_int_equal(mbuf.pkt_len, p.len);
+		by_nic = (uint16_t)~rte_raw_cksum(l4, mbuf.data_len - L2 - 20);
 		memcpy(l4 + 16, &by_nic, 2);
 		assert_true(fixture_l4_checksum_right(p.bytes + L2, 20));
 	}
