@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Huge pages for wirecache: reserve, mount, show, release. Reserving means "at least that many": what
-# is there already counts, so that a second run changes nothing. Sizes 2M and 1G; all NUMA nodes, or
-# one of them.
+# Huge pages for wirecache: reserve, mount, show, release. Reserving means "at least that many":
+# what is there already counts, so that a second run changes nothing. Sizes 2M and 1G; all NUMA
+# nodes, or one of them.
 
 set -euo pipefail
 
@@ -106,7 +106,8 @@ where() {
 
 # --- commands -------------------------------------------------------------------------------------
 
-# Asks for that many pages in all. The kernel gives what it finds, so memory is compacted and asked again.
+# Asks for that many pages in all. The kernel gives what it finds, so memory is compacted and asked
+# again.
 set_pages() {
 	local dir=$1 wanted=$2
 	echo "$wanted" >"$dir/nr_hugepages" 2>/dev/null || return 1

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# From a fresh Debian 12 to an appliance that answers: packages, build, huge pages, a network card or a virtual lab,
-# start. What it has done it writes to /run/wirecache, and takes back on `down`, or at once when a step fails.
+# From a fresh Debian 12 to an appliance that answers: packages, build, huge pages, a network card
+# or a virtual lab, start. What it has done it writes to /run/wirecache, and takes back on `down`,
+# or at once when a step fails.
 
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -170,13 +171,14 @@ huge_pages_wanted() {
 	[[ $region -ne 0 ]] || region=$(mib_of "$(directive maxmemory 1gb)")
 	[[ $region -ne 0 ]] || region=1024
 	[[ $nic == no ]] || pages=$((($(directive nic-memory-mib 128) + 1) / 2))
-	# wirecached sets a quarter more than maxmemory aside, 64 MiB at least, and its index grows beside that.
+	# wirecached sets a quarter more than maxmemory aside, 64 MiB at least, and its index grows
+	# beside that.
 	[[ $data == no ]] || pages=$((pages + (region + (region > 256 ? region / 4 : 64) + region / 16 + 32) / 2))
 	echo "$pages"
 }
 
-# Reserves huge pages where the configuration says so; in the lab also where it does not, because there it only says
-# what the defaults are. Without them the appliance runs as well, only slower.
+# Reserves huge pages where the configuration says so; in the lab also where it does not, because
+# there it only says what the defaults are. Without them the appliance runs as well, only slower.
 prepare_huge_pages() {
 	local nic data pages used before
 	nic=$(directive nic-huge-pages no)
@@ -227,7 +229,8 @@ pci_driver() {
 	echo "${link##*/}"
 }
 
-# Gives a PCI NIC to vfio-pci, unless its driver shares it with DPDK. Never one that this machine talks through.
+# Gives a PCI NIC to vfio-pci, unless its driver shares it with DPDK. Never one that this machine
+# talks through.
 pci_bind() {
 	local address=$1 driver iface
 	[[ -d $PCI/devices/$address ]] ||
@@ -267,7 +270,8 @@ pci_give_back() {
 	say "$address is given back to ${driver}"
 }
 
-# How many queues to ask for: what the configuration says, or one per worker, as wirecached counts them.
+# How many queues to ask for: what the configuration says, or one per worker, as wirecached counts
+# them.
 queues_wanted() {
 	local queues workers cores
 	queues=$(directive nic-queues 0)
@@ -302,7 +306,8 @@ prepare_nic() {
 
 # --- the appliance --------------------------------------------------------------------------------
 
-# PING by RESP over a socket of bash; through the NIC when it is the lab, else where the route leads.
+# PING by RESP over a socket of bash; through the NIC when it is the lab, else where the route
+# leads.
 ping_redis() {
 	local via=()
 	[[ -z $(state_get lab) ]] || via=(ip netns exec "$LAB")
@@ -326,8 +331,8 @@ last_words() {
 	tail -c "+$(($(state_get log_from) + 1))" "$LOG_FILE" | tail -n 15 | sed 's/^/  /' >&2
 }
 
-# Where an answer can be expected: through the NIC in the lab; on a card of one's own, from the admin listener, because this
-# host need not have a way to the card's network.
+# Where an answer can be expected: through the NIC in the lab; on a card of one's own, from the
+# admin listener, because this host need not have a way to the card's network.
 answers() {
 	if [[ -n $(state_get lab) ]]; then
 		ping_redis "$address" "$(directive port 6379)"

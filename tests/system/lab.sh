@@ -10,15 +10,16 @@
 #   lab_exec NAME CMD...   runs CMD where the client lives
 #   lab_down NAME          takes everything away
 #
-# KIND is tap, af_packet or af_xdp. Different NAMEs do not disturb each other: addresses repeat, but in
-# namespaces of their own.
+# KIND is tap, af_packet or af_xdp. Different NAMEs do not disturb each other: addresses repeat,
+# but in namespaces of their own.
 
 LAB_CLIENT=10.99.0.1
 # shellcheck disable=SC2034  # for those who source this
 LAB_APPLIANCE=10.99.0.2
 LAB_PREFIX=24
 
-# The appliance's interface; the client's has a "c" behind it. Names of interfaces hold 15 characters.
+# The appliance's interface; the client's has a "c" behind it. Names of interfaces hold 15
+# characters.
 lab_iface() {
 	if [[ $1 == wirecache-lab ]]; then
 		echo wc0
@@ -42,9 +43,11 @@ lab_device() {
 	iface=$(lab_iface "$1")
 	case $2 in
 	tap) echo "net_tap0,iface=$iface" ;;
-	# Large rings: the driver blocks when one is full. No queueing discipline of the kernel is wanted.
+	# Large rings: the driver blocks when one is full. No queueing discipline of the kernel is
+	# wanted.
 	af_packet) echo "net_af_packet0,iface=$iface,qpairs=$queues,framecnt=2048,qdisc_bypass=1" ;;
-	# A veth copies anyway; and without hardware behind it, busy polling is a system call for nothing.
+	# A veth copies anyway; and without hardware behind it, busy polling is a system call for
+	# nothing.
 	af_xdp) echo "net_af_xdp0,iface=$iface,force_copy=1,busy_budget=0" ;;
 	*)
 		echo "lab: '$2' is no kind of device: use tap, af_packet or af_xdp" >&2
@@ -66,12 +69,14 @@ lab_up() {
 	}
 }
 
-# One queue on each side: an AF_XDP socket serves one queue, and what arrives on others would pass it by.
+# One queue on each side: an AF_XDP socket serves one queue, and what arrives on others would pass
+# it by.
 lab_veth() {
 	local name=$1 iface=$2
 	ip link add "$iface" numrxqueues 1 numtxqueues 1 type veth \
 		peer name "${iface}c" netns "$name" numrxqueues 1 numtxqueues 1 || return 1
-	# The host is not to speak on the appliance's side, and not to route what it overhears there.
+	# The host is not to speak on the appliance's side, and not to route what it overhears
+	# there.
 	sysctl -qw "net.ipv6.conf.$iface.disable_ipv6=1" 2>/dev/null
 	sysctl -qw "net.ipv4.conf.$iface.forwarding=0" 2>/dev/null
 	lab_exec "$name" sysctl -qw "net.ipv6.conf.${iface}c.disable_ipv6=1" 2>/dev/null

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Each virtual device under nic/port, with a kernel client or a second process at its other end: ARP, ICMP and UDP there
-# and back, several queues, frames of all sizes, a clean stop, and a start after a crash. Needs root and a build.
+# Each virtual device under nic/port, with a kernel client or a second process at its other end:
+# ARP, ICMP and UDP there and back, several queues, frames of all sizes, a clean stop, and a start
+# after a crash. Needs root and a build.
 #
 # usage: tests/system/ports.sh [BUILDDIR]     closes with "N passed, N failed, N skipped"
 
@@ -148,7 +149,8 @@ kernel_device() {
 	[[ $kind != af_xdp ]] || check "$name: leaves no XDP program" xdp_gone
 
 	[[ $kind != tap ]] || lab_up "$lab" "$kind"
-	if start "$device" --queues "$queues" && crash && { [[ $kind != tap ]] || lab_up "$lab" "$kind"; } &&
+	if start "$device" --queues "$queues" && crash &&
+		{ [[ $kind != tap ]] || lab_up "$lab" "$kind"; } &&
 		start "$device" --queues "$queues" && wait_for lab_attach "$lab" "$kind"; then
 		check "$name: works after a crash" pings 20 56
 		check "$name: stops after a crash" stop
@@ -167,7 +169,8 @@ memif() {
 		return
 	}
 	check "$name: datagrams come back whole" \
-		timeout 30 "$reflect" "net_memif0,role=client,$socket" --queues "$queues" --send 20000
+		timeout 30 "$reflect" "net_memif0,role=client,$socket" \
+		--queues "$queues" --send 20000
 	check "$name: server stops" stop
 	[[ $queues -eq 1 ]] || check "$name: all queues are used" all_queues_busy "$queues"
 }
@@ -180,7 +183,8 @@ refusals() {
 	}
 	check "refusal: no such interface" refused wc-none net_af_xdp0,iface=wc-none
 	check "refusal: no such PCI device" refused 0000:ff:1f.7 0000:ff:1f.7
-	check "refusal: more sockets than queues" refused nic-queues net_af_packet0,iface=lo,qpairs=4 --queues 1
+	check "refusal: more sockets than queues" \
+		refused nic-queues net_af_packet0,iface=lo,qpairs=4 --queues 1
 	check "refusal: no huge pages" refused hugepages.sh net_null0 --huge
 }
 
