@@ -243,12 +243,14 @@ pci_bind() {
 		iface=${iface##*/}
 		[[ $iface != '*' ]] || continue
 		[[ -z $(ip -o addr show dev "$iface" scope global) && -z $(ip route show default dev "$iface") ]] ||
-			fail "$address is $iface, which has addresses or the default route: taking it would cut this machine off. Move them to another card first (ip addr flush dev $iface)."
+			fail "$address is $iface, which has addresses or the default route: taking it would cut this machine" \
+				"off. Move them to another card first (ip addr flush dev $iface)."
 	done
 	modprobe vfio-pci 2>/dev/null || [[ -d $PCI/drivers/vfio-pci ]] ||
 		fail "the kernel has no vfio-pci: install the kernel's modules, or bind $address to a DPDK driver yourself"
 	[[ -n $(ls -A /sys/kernel/iommu_groups 2>/dev/null) ]] ||
-		fail "there is no IOMMU, and vfio-pci needs one: switch on VT-d or AMD-Vi in the BIOS and boot with intel_iommu=on iommu=pt (see HARDWARE.md)"
+		fail "there is no IOMMU, and vfio-pci needs one: switch on VT-d or AMD-Vi in the BIOS and boot with" \
+			"intel_iommu=on iommu=pt (see HARDWARE.md)"
 	state_set pci "$address"
 	state_set pci_driver "${driver:-none}"
 	echo vfio-pci >"$PCI/devices/$address/driver_override"

@@ -137,8 +137,8 @@ void port_checksum_request(struct rte_mbuf *mbuf, uint8_t l2_len, uint8_t l3_len
 		uint32_t l4_len = l4_len_of(ip, l3_len, mbuf->data_len - l2_len - l3_len);
 		uint64_t sum = sum_pseudo_header(ip, tcp ? IPPROTO_TCP : IPPROTO_UDP, l4_len);
 
-		// A NIC sums up to the end of the frame. Padding, as of a received frame that is sent
-		// back, is not part of the packet; the NIC adds its own.
+		// A NIC sums up to the end of the frame. Padding, as of a received frame that is
+		// sent back, is not part of the packet; the NIC adds its own.
 		mbuf->data_len = (uint16_t)(l2_len + l3_len + l4_len);
 		mbuf->pkt_len = mbuf->data_len;
 		// Most NICs add the payload to what they find here; it is done for all.
