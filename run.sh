@@ -437,6 +437,8 @@ up() {
 	[[ ! -f $STATE ]] || undo
 	mkdir -p "$RUN_DIR"
 	trap undo_after_failure EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
 	install_packages
 	build_program
 	check_kernel_ports
@@ -444,7 +446,7 @@ up() {
 	prepare_nic
 	start_program
 	wait_for_answer
-	trap - EXIT
+	trap - EXIT INT TERM
 	print_how_to_connect
 }
 
