@@ -3,6 +3,7 @@
 """Values of every size go in and come out intact: large ones beside small ones, and all of them through a bad link."""
 
 import hashlib
+import multiprocessing
 import os
 import random
 import socket
@@ -48,22 +49,25 @@ class Resp:
         self.socket.close()
 
 
+def bystander(done, slowest):
+    """A process of its own: this one's interpreter is busy with the large value."""
+    times = []
+    c = Resp()
+    while not done.is_set():
+        start = time.monotonic()
+        assert c.call(b"PING") == b"+PONG"
+        times.append(time.monotonic() - start)
+        time.sleep(0.001)
+    c.close()
+    slowest.put(times)
+
+
 def check_large_value(size):
     """A value goes in and out while another connection is served; that one must never wait for long."""
     value = random.Random(SEED).randbytes(size)
-    done, worst = threading.Event(), [0.0]
-
-    def bystander():
-        c = Resp()
-        while not done.is_set():
-            start = time.monotonic()
-            assert c.call(b"PING") == b"+PONG"
-            worst[0] = max(worst[0], time.monotonic() - start)
-            time.sleep(0.002)
-        c.close()
-
-    thread = threading.Thread(target=bystander)
-    thread.start()
+    done, slowest = multiprocessing.Event(), multiprocessing.Queue()
+    other = multiprocessing.Process(target=bystander, args=(done, slowest))
+    other.start()
     c = Resp()
     try:
         assert c.call(b"SET", b"large", value, b"EX", b"1000") == b"+OK"
@@ -75,9 +79,11 @@ def check_large_value(size):
     finally:
         c.close()
         done.set()
-        thread.join()
-    print(f"#   slowest PING beside it: {worst[0] * 1000:.1f} ms")
-    assert worst[0] < 2, worst
+        times = sorted(slowest.get(timeout=60))
+        other.join()
+    print(f"#   PINGs beside it: {len(times)}, p50 {times[len(times) // 2] * 1e3:.2f} ms, "
+          f"p99 {times[len(times) * 99 // 100] * 1e3:.2f} ms, slowest {times[-1] * 1e3:.2f} ms")
+    assert times[-1] < 2, times[-1]
 
 
 def check_too_large():
