@@ -97,7 +97,7 @@ static bool parse_hello_options(struct cmd_call *call)
 			i++;
 		} else {
 			reply_error_format(call->reply, "ERR Syntax error in HELLO option '%.*s'",
-					   REPLY_ARG(option));
+					   REPLY_ARG_WHOLE(option));
 			return false;
 		}
 	}

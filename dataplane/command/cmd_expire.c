@@ -62,7 +62,7 @@ static bool parse_expire_options(struct cmd_call *call, uint32_t *options)
 			bit++;
 		if (bit == ARRAY_COUNT(words)) {
 			reply_error_format(call->reply, "ERR Unsupported option %.*s",
-					   REPLY_ARG(call->argv[i]));
+					   REPLY_ARG_WHOLE(call->argv[i]));
 			return false;
 		}
 		*options |= 1u << bit;

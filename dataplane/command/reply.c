@@ -9,7 +9,7 @@
  * Runs wherever a command runs.
  */
 
-#define ERROR_TEXT_MAX 512 // bytes with the terminator
+#define ERROR_TEXT_MAX (REPLY_ARG_WHOLE_MAX + 512) // bytes with the terminator; on the stack
 
 void reply_error_format(struct reply *r, const char *format, ...)
 {

@@ -96,5 +96,10 @@ static inline void reply_map(struct reply *r, uint32_t pairs)
 /* For a slice that came from outside, as the argument of "%.*s": at most 128 bytes, up to a NUL. */
 #define REPLY_ARG(s) (int)((s).len < 128 ? (s).len : 128), (const char *)(s).ptr
 
-/* printf into an error reply, cut at 511 bytes; line ends become blanks. Not for hot paths. */
+/* The same for the few texts in which redis repeats an argument whole. */
+#define REPLY_ARG_WHOLE_MAX 8192 // bytes
+#define REPLY_ARG_WHOLE(s)                                                                         \
+	(int)((s).len < REPLY_ARG_WHOLE_MAX ? (s).len : REPLY_ARG_WHOLE_MAX), (const char *)(s).ptr
+
+/* printf into an error reply of at most 8.5 KiB; line ends become blanks. Not for hot paths. */
 void reply_error_format(struct reply *r, const char *format, ...) PRINTF(2, 3);

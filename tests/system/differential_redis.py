@@ -23,7 +23,7 @@ Replies are compared byte for byte, in RESP2 and in RESP3, but for what follows.
   directives  CONFIG GET and SET: only whether they fail, each server having its own directives.
   host        CLIENT LIST and KILL with good arguments: the engine server keeps no list.
   cluster     CLUSTER: redis refuses unknown subcommands as such, we refuse all as disabled.
-  quoting     An error repeats at most 128 bytes of an argument.
+  quoting     An error repeats at most 128 bytes of an argument (HELLO and EXPIRE: 8 KiB).
   names       Client names are at most 63 bytes long here.
   waiting     WAIT for replicas does not wait here, because there will never be one.
 """
