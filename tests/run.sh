@@ -10,7 +10,7 @@
 # sanitizers) for unit, sim and fuzz, build-tsan/ (clang, thread sanitizer) for stress. Without root
 # nothing is installed and the system tests are skipped.
 #
-# FUZZ_SECONDS     wall-clock seconds for all fuzzers together (120)
+# FUZZ_SECONDS     wall-clock seconds for all fuzzers together (60)
 # SYSTEM_SECONDS   at most, for one system test script (240)
 
 set -uo pipefail
@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 2
 . tests/system/packages.sh
 
 ALL_SUITES=(lint unit sim stress fuzz system)
-FUZZ_SECONDS=${FUZZ_SECONDS:-120}
+FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 SYSTEM_SECONDS=${SYSTEM_SECONDS:-240}
 LOGS=build/test-logs
 

@@ -79,11 +79,9 @@ static void run_end(struct run *run)
 	free(run->err);
 }
 
-#define RUN(run, ...)                                                                              \
-	do {                                                                                       \
-		char *argv_[] = {(char[]){"wirecached"}, __VA_ARGS__};                             \
-		run_line(run, ARRAY_COUNT(argv_), argv_);                                          \
-	} while (0)
+// The arguments live to the end of the caller's block, because a run keeps pointers to them.
+#define RUN(run, ...)         RUN_ARGV(run, ((char *[]){ARG("wirecached"), __VA_ARGS__}))
+#define RUN_ARGV(run, words_) run_line(run, ARRAY_COUNT(words_), words_)
 #define ARG(text) ((char[]){text})
 #define NEEDED    ARG("--nic-device"), ARG("net_null0"), ARG("--nic-address"), ARG("10.0.0.1/8")
 
