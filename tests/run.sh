@@ -10,7 +10,7 @@
 # sanitizers) for unit, sim and fuzz, build-tsan/ (clang, thread sanitizer) for stress. Without root
 # nothing is installed and the system tests are skipped.
 #
-# FUZZ_SECONDS     wall-clock seconds for all fuzzers together (60)
+# FUZZ_SECONDS     seconds for each fuzzer, as many at a time as there are cores (60)
 # SYSTEM_SECONDS   at most, for one system test script (240)
 
 set -uo pipefail
@@ -214,7 +214,7 @@ fuzz_one() {
 }
 
 suite_fuzz() {
-	local program programs=() seconds cores pids=() i status
+	local program programs=() cores pids=() i status
 	needs_asan || return
 	meson_suite build-asan fuzz
 	for program in build-asan/tests/fuzz/fuzz_*; do
@@ -222,13 +222,11 @@ suite_fuzz() {
 	done
 	[[ ${#programs[@]} -gt 0 ]] || return
 	cores=$(nproc)
-	seconds=$((FUZZ_SECONDS * cores / ${#programs[@]}))
-	((seconds <= FUZZ_SECONDS)) || seconds=$FUZZ_SECONDS
-	say "each of ${#programs[@]} fuzzers for $seconds s"
+	say "each of ${#programs[@]} fuzzers for $FUZZ_SECONDS s"
 	for ((i = 0; i < ${#programs[@]}; i += cores)); do
 		pids=()
 		for program in "${programs[@]:i:cores}"; do
-			fuzz_one "$program" "$seconds" &
+			fuzz_one "$program" "$FUZZ_SECONDS" &
 			pids+=($!)
 		done
 		for program in "${programs[@]:i:cores}"; do
