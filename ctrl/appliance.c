@@ -16,10 +16,10 @@
  * grace periods, workers. Called by main.c, once, on the main thread.
  */
 
-#define CONNS_MIN 65536 // per appliance, whatever maxclients says at start
-#define SEND_LIMIT_BYTES                                                                           \
-	(64ULL << 20) // copied reply bytes of a connection, when no limit is configured
+#define CONNS_MIN        65536         // per appliance, whatever maxclients says at start
+#define SEND_LIMIT_BYTES (64ULL << 20) // copied reply bytes of a connection, if none is set
 #define REGION_SLACK_MIN (64ULL << 20)
+#define REGION_DEFAULT   (1ULL << 30)
 #define STEER_BUFFERS    1024 // frames that one ring between workers can hold
 #define NEIGHBOURS       4096
 #define PEERS_PER_WORKER 65536
@@ -140,15 +140,24 @@ static int start_port(struct appliance *a, char *why)
 	return 0;
 }
 
+/* As memory-region's help says. */
+static uint64_t region_bytes(const struct config *config)
+{
+	uint64_t slack = config->maxmemory / 4;
+
+	if (config->memory_region)
+		return config->memory_region;
+	if (config->maxmemory == 0)
+		return REGION_DEFAULT;
+	return config->maxmemory + (slack > REGION_SLACK_MIN ? slack : REGION_SLACK_MIN);
+}
+
 static int start_table(struct appliance *a, char *why)
 {
 	const struct config *config = a->config;
-	uint64_t slack =
-		config->maxmemory / 4 > REGION_SLACK_MIN ? config->maxmemory / 4 : REGION_SLACK_MIN;
 	struct table_config table = {
 		.buckets_initial = 1 << 16,
-		.region_bytes =
-			config->memory_region ? config->memory_region : config->maxmemory + slack,
+		.region_bytes = region_bytes(config),
 		.huge_pages = config->huge_pages,
 	};
 	int result;
