@@ -81,12 +81,28 @@ static void drop_blobs(const struct request *request)
 		blob_unref(request->blobs[i]);
 }
 
+/* One reading per command would cost more than many a command. */
+static void charge(struct session_host *host, uint64_t batch_tsc)
+{
+	const struct batch *batch = host->batch;
+	uint64_t each_tsc = batch_tsc / batch->count;
+
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct cmd *cmd = batch->requests[i].cmd;
+
+		if (cmd && cmd->id != CMD_UNLISTED)
+			counter_add(&host->cmd->stats[cmd->id].tsc, each_tsc);
+	}
+}
+
 void session_run(struct session_host *host)
 {
 	struct batch *batch = host->batch;
+	uint64_t start_tsc;
 
 	if (batch->count == 0)
 		return;
+	start_tsc = host->ops->cycles ? host->ops->cycles() : 0;
 	batch_prefetch(batch, host->cmd->table);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct request *r = &batch->requests[i];
@@ -94,6 +110,8 @@ void session_run(struct session_host *host)
 		if (likely(!r->session->closing))
 			r->proto->run(host, r);
 	}
+	if (host->ops->cycles)
+		charge(host, host->ops->cycles() - start_tsc);
 	batch->number++;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct request *r = &batch->requests[i];

@@ -67,6 +67,9 @@ struct session_host_ops {
 	 * requests run in place.
 	 */
 	bool (*forward)(struct session *session, const struct request *request);
+	// The cycle counter, read twice per batch: what a batch took is shared out evenly among
+	// the statistics of its commands. NULL: they keep no time.
+	uint64_t (*cycles)(void);
 };
 
 /* memcached's UDP, SASL and the like ask for more state; it hangs off here. */

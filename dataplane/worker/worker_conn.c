@@ -196,6 +196,7 @@ static bool session_forward(struct session *session, const struct request *reque
 }
 
 const struct session_host_ops worker_session_ops = {
+	.cycles = worker_cycles,
 	.out = session_out,
 	.out_full = session_out_full,
 	.forward = session_forward,

@@ -81,6 +81,7 @@ struct worker {
 
 /* worker_loop.c */
 void *worker_main(void *arg);
+uint64_t worker_cycles(void);
 void worker_tx_flush(struct worker *w);
 void worker_tx(void *arg, struct frame *frame); // sink of the IP stack
 

@@ -83,6 +83,11 @@ ON_WORKER static bool worker_turn(struct worker *w)
 	return worked;
 }
 
+uint64_t worker_cycles(void)
+{
+	return clock_tsc();
+}
+
 void *worker_main(void *arg)
 {
 	struct worker *w = arg;

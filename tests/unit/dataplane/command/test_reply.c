@@ -14,7 +14,7 @@
 
 static void test_error_quotes_on_one_bounded_line(void **state)
 {
-	static char long_text[1000];
+	static char long_text[REPLY_ARG_WHOLE_MAX + 1000];
 
 	static const struct {
 		const char *arg;
@@ -24,7 +24,7 @@ static void test_error_quotes_on_one_bounded_line(void **state)
 		{"x", 10, "-ERR 'x'\r\n"},
 		{"a\r\nb\nc", 15, "-ERR 'a  b c'\r\n"},
 		{"", 9, "-ERR ''\r\n"},
-		{long_text, 1 + 511 + 2, "-ERR 'zzz"},
+		{long_text, 1 + REPLY_ARG_WHOLE_MAX + 511 + 2, "-ERR 'zzz"},
 	};
 
 	memset(long_text, 'z', sizeof(long_text) - 1);
