@@ -156,7 +156,7 @@ static int start_table(struct appliance *a, char *why)
 {
 	const struct config *config = a->config;
 	struct table_config table = {
-		.buckets_initial = 1 << 16,
+		.buckets_initial = 1 << 10, // a SCAN of few keys is one call
 		.region_bytes = region_bytes(config),
 		.huge_pages = config->huge_pages,
 	};

@@ -193,8 +193,9 @@ void table_flush(struct table_thread *t);
 bool table_housekeep(struct table_thread *t, uint32_t budget_ns);
 
 /*
- * Visits all live items of the next buckets, at least `want` of them if there are so many.
- * Returns the next cursor, 0 at the end (T5). The item is good until the next quiescent state.
+ * Visits all live items of the next buckets: at least `want` of them, or fewer if it has looked at
+ * some thousand buckets by then. Returns the next cursor, 0 at the end (T5). The item is good until
+ * the next quiescent state.
  */
 uint64_t table_scan(struct table_thread *t, uint64_t cursor, uint32_t want,
 		    void (*visit)(void *arg, struct item *item), void *arg);

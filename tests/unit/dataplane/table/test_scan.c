@@ -86,6 +86,24 @@ static void test_scan_reports_every_key(void **state)
 	}
 }
 
+static void test_scan_of_empty_buckets_comes_back_in_between(void **state)
+{
+	struct fixture f;
+	uint64_t cursor = 0;
+	int calls = 0;
+
+	fixture_open(&f, &(struct table_config){.buckets_initial = 1 << 16, .hash_key = {1, 2}});
+	memset(seen, 0, sizeof(seen));
+	fixture_set(&f, key_text(0).text, "v");
+	do {
+		cursor = table_scan(f.t, cursor, 10, note, NULL);
+		calls++;
+	} while (cursor != 0);
+	assert_int_equal(seen[0], 1);
+	assert_in_range(calls, 4, 64);
+	fixture_close(&f);
+}
+
 static void test_random_finds_the_only_item(void **state)
 {
 	struct fixture f;
@@ -130,6 +148,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scan_reports_every_key),
+		cmocka_unit_test(test_scan_of_empty_buckets_comes_back_in_between),
 		cmocka_unit_test(test_random_finds_the_only_item),
 		cmocka_unit_test(test_flush_hides_all_and_only_what_was_before),
 	};
