@@ -282,3 +282,12 @@ void worker_conns_close_all(struct worker *w)
 			close_conn(&w->conns[i]);
 	}
 }
+
+void worker_conns_abort_all(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->conns_used; i++) {
+		if (w->conns[i].tcp)
+			tcp_abort(w->conns[i].tcp);
+	}
+	worker_conns_settle(w);
+}

@@ -94,6 +94,7 @@ void worker_conns_settle(struct worker *w); // end of the turn: close, abort, ad
 bool worker_conns_sweep(struct worker *w);  // idle timeout; true if it did something
 void worker_conn_kill(struct worker_conn *conn, enum worker_counter_id why);
 void worker_conns_close_all(struct worker *w);
+void worker_conns_abort_all(struct worker *w);
 
 /* worker_steer.c */
 void worker_steer_out(struct worker *w, uint32_t owner, struct frame *frame);

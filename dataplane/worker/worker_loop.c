@@ -269,5 +269,11 @@ ON_WORKER static bool stopping(struct worker *w)
 		w->stop_deadline_ns = w->now_ns + WORKER_STOP_GRACE_NS;
 		worker_conns_close_all(w);
 	}
-	return counter_read(&w->stats.connections) == 0 || w->now_ns > w->stop_deadline_ns;
+	if (counter_read(&w->stats.connections) == 0)
+		return true;
+	if (w->now_ns <= w->stop_deadline_ns)
+		return false;
+	worker_conns_abort_all(w);
+	worker_tx_flush(w);
+	return true;
 }

@@ -70,6 +70,21 @@ def check_sigterm_closes_connections():
         assert "wire0" not in sh("ip", "-n", appliance.client, "-o", "link"), "the tap device is still there"
 
 
+def check_sigterm_resets_who_lingers():
+    """A client that does not close its side in time hears a RST, and does not keep the appliance from stopping."""
+    with Appliance() as appliance:
+        s = socket.create_connection((SERVER, 6379), timeout=10)
+        s.sendall(b"PING\r\n")
+        assert s.recv(16) == b"+PONG\r\n"
+        appliance.process.send_signal(signal.SIGTERM)
+        assert appliance.process.wait(timeout=20) == 0, appliance.log()
+        assert s.recv(16) == b""  # the FIN had come first
+        with harness.expect_error(ConnectionError):
+            for _ in range(2):
+                s.sendall(b"PING\r\n")
+        s.close()
+
+
 def check_crash_leaves_nothing():
     appliance = Appliance()
     with appliance:
@@ -93,6 +108,7 @@ def main():
     checks.run("the shipped configuration is good", check_shipped_configuration)
     checks.run("devices that are not there", check_bad_devices)
     checks.run("SIGTERM closes connections and takes the device back", check_sigterm_closes_connections)
+    checks.run("SIGTERM resets who does not close in time", check_sigterm_resets_who_lingers)
     checks.run("a start after kill -9", check_crash_leaves_nothing)
     checks.run("a port that is taken", check_port_busy)
     checks.finish()
