@@ -216,6 +216,8 @@ release() {
 	fi
 }
 
+[[ $command == reserve || -z $amount ]] || fail "'$amount' says nothing to $command (see --help)"
+
 case $command in
 reserve) reserve ;;
 mount) mount_pages ;;
@@ -223,6 +225,7 @@ show) show ;;
 release) release ;;
 -h | --help | help) usage ;;
 *)
+	[[ -z $command ]] || echo "hugepages.sh: what is '$command'?" >&2
 	usage >&2
 	exit 2
 	;;
