@@ -6,6 +6,7 @@
 # or at once when a step fails.
 
 set -euo pipefail
+caller_dir=$PWD
 cd "$(dirname "$0")"
 # shellcheck source=tests/system/lab.sh
 . tests/system/lab.sh
@@ -65,12 +66,34 @@ state_get() {
 	awk -v key="$1" '$1 == key { value = substr($0, length(key) + 2) } END { print value }' "$STATE"
 }
 
+# A process that has ended is none, even while nobody has collected it: what started it is gone,
+# and not every init collects.
+is_alive() {
+	local name state
+	{ read -r name <"/proc/$1/comm"; } 2>/dev/null || return 1
+	state=$(awk '$1 == "State:" { print $2 }' "/proc/$1/status" 2>/dev/null)
+	# On its way to become wirecached it is called otherwise for a moment.
+	[[ $name =~ ^(wirecached|nohup|setsid|run\.sh)$ && $state != [ZX] ]]
+}
+
 running_pid() {
 	local pid
 	[[ -f $PID_FILE ]] || return 1
 	pid=$(<"$PID_FILE")
-	[[ $pid =~ ^[0-9]+$ && -r /proc/$pid/comm && $(<"/proc/$pid/comm") == wirecached ]] || return 1
+	[[ $pid =~ ^[0-9]+$ ]] && is_alive "$pid" || return 1
 	echo "$pid"
+}
+
+# With what the appliance runs, so that a later call asks at the ports that it was told.
+remember_configuration() {
+	state_set config "$config"
+	printf '%s\0' "${directives[@]}" >"$RUN_DIR/directives"
+}
+
+recall_configuration() {
+	config=$(state_get config)
+	mapfile -d '' -t directives <"$RUN_DIR/directives"
+	address=$(state_get address)
 }
 
 # --- configuration --------------------------------------------------------------------------------
@@ -146,7 +169,18 @@ build_program() {
 	}
 }
 
-# --- what must be free beforehand -----------------------------------------------------------------
+# --- what must be right beforehand ----------------------------------------------------------------
+
+# By the program's own judgement, before anything is touched. The lab sets the NIC later.
+check_configuration() {
+	local lab_nic=()
+	[[ -n $(directive nic-device "") ]] ||
+		lab_nic=(--nic-device "$(lab_device "$LAB" "${kind:-$DEFAULT_KIND}")" --nic-address "$LAB_APPLIANCE/$LAB_PREFIX")
+	"$PROGRAM" --check-config ${config:+"$config"} "${lab_nic[@]}" "${directives[@]}" >"$RUN_DIR/config.log" 2>&1 || {
+		sed 's/^/  /' "$RUN_DIR/config.log" >&2
+		fail "the configuration cannot be used: see above. Nothing was started."
+	}
+}
 
 check_kernel_ports() {
 	local name port holder
@@ -154,7 +188,14 @@ check_kernel_ports() {
 		port=$(directive "${name%:*}" "${name#*:}")
 		[[ $port != 0 ]] || continue
 		holder=$(ss -Hltnp "sport = :$port" | head -n 1)
-		[[ -z $holder ]] || fail "port $port is taken by ${holder##*users:}. Stop that, or choose another with ${name%:*}."
+		[[ -n $holder ]] || continue
+		if [[ $holder =~ \(\"([^\"]+)\",pid=([0-9]+) ]]; then
+			holder="${BASH_REMATCH[1]} (pid ${BASH_REMATCH[2]})"
+		else
+			holder="another program"
+		fi
+		fail "port $port is taken by $holder. Stop that, or choose another port: ${name%:*} in the" \
+			"configuration, or sudo ./run.sh -- --${name%:*} PORT"
 	done
 }
 
@@ -207,8 +248,8 @@ prepare_huge_pages() {
 	[[ $nic != yes && $data != yes ]] ||
 		fail "the configuration asks for huge pages and there are none to be had: see above, or set it to no"
 	extra+=(--nic-huge-pages no --huge-pages no)
-	say "no huge pages: going on with ordinary ones. Lookups in a large table then miss the TLB more often (see"
-	say "HARDWARE.md); nothing else changes."
+	say "no huge pages: going on with ordinary ones. What it costs: each random access to a large table takes about"
+	say "a third longer, as the TLB misses more often (HARDWARE.md has figures). Small data sets do not notice."
 }
 
 give_back_huge_pages() {
@@ -327,6 +368,7 @@ start_program() {
 	setsid nohup "$PROGRAM" ${config:+"$config"} "${extra[@]}" "${directives[@]}" >>"$LOG_FILE" 2>&1 </dev/null 9>&- &
 	echo $! >"$PID_FILE"
 	state_set log_from "$log_from"
+	remember_configuration
 }
 
 last_words() {
@@ -369,7 +411,7 @@ print_how_to_connect() {
 The appliance answers at $address in the lab ($(state_get lab)). Try:
   sudo ./run.sh exec redis-cli -h $address -p $port SET greeting hello
   sudo ./run.sh exec redis-cli -h $address -p $port GET greeting
-  sudo ./run.sh exec bash -c 'printf "version\r\nquit\r\n" > /dev/tcp/$address/$memcached'
+  sudo ./run.sh exec sh -c 'printf "get greeting\r\nquit\r\n" | nc $address $memcached'
 TEXT
 	else
 		cat <<TEXT
@@ -389,10 +431,10 @@ stop_program() {
 	pid=$(running_pid) || return 0
 	kill -TERM "$pid" 2>/dev/null || true
 	for ((i = 0; i < 150; i++)); do
-		[[ -d /proc/$pid ]] || break
+		is_alive "$pid" || break
 		sleep 0.1
 	done
-	if [[ -d /proc/$pid ]]; then
+	if is_alive "$pid"; then
 		say "it did not stop within 15 s and is killed"
 		kill -KILL "$pid" 2>/dev/null || true
 		sleep 0.2
@@ -420,38 +462,45 @@ extra=()
 kind=
 address=
 
+# One at a time: what one builds up, no other takes down meanwhile.
+take_lock() {
+	exec 9>/run/wirecache.lock
+	flock -n 9 || fail "another run.sh is at work: wait for it, or interrupt it"
+}
+
 up() {
 	local pid
 	need_root up
-	mkdir -p "$RUN_DIR"
-	exec 9>/run/wirecache.lock
-	flock -n 9 || fail "another run.sh is at work"
+	[[ -z $config || -f $config && -r $config ]] || fail "$config is no file that can be read. Which one is meant?"
+	take_lock
 	if pid=$(running_pid); then
-		address=$(state_get address)
-		say "the appliance runs already (pid $pid)"
+		recall_configuration
+		say "the appliance runs already (pid $pid). To start it anew: sudo ./run.sh down, then sudo ./run.sh"
 		print_how_to_connect
 		return
 	fi
-	[[ -z $config || -r $config ]] || fail "there is no $config"
 	# Of a start that was cut short, or a machine that went down.
 	[[ ! -f $STATE ]] || undo
 	mkdir -p "$RUN_DIR"
 	trap undo_after_failure EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
+	trap 'exit 129' HUP
 	install_packages
 	build_program
+	check_configuration
 	check_kernel_ports
 	prepare_huge_pages
 	prepare_nic
 	start_program
 	wait_for_answer
-	trap - EXIT INT TERM
+	trap - EXIT INT TERM HUP
 	print_how_to_connect
 }
 
 down() {
 	need_root down
+	take_lock
 	if [[ ! -f $STATE ]] && ! running_pid >/dev/null; then
 		say "nothing is up"
 		return
@@ -467,7 +516,7 @@ status() {
 		say "the appliance is down"
 		return 3
 	fi
-	address=$(state_get address)
+	recall_configuration
 	where=$(state_get lab)
 	say "the appliance runs: pid $pid, since $(ps -o lstart= -p "$pid"), ${where:+lab $where, }address $address"
 	if answers; then
@@ -482,6 +531,7 @@ exec_in_lab() {
 	need_root exec
 	[[ $# -gt 0 ]] || fail "exec what? For example: sudo ./run.sh exec redis-cli -h $LAB_APPLIANCE PING"
 	lab_exists "$LAB" || fail "there is no lab: start it with sudo ./run.sh"
+	cd "$caller_dir"
 	ip netns exec "$LAB" "$@"
 }
 
@@ -501,11 +551,14 @@ esac
 while [[ $# -gt 0 ]]; do
 	case $1 in
 	--config)
-		config=${2:?--config needs a file}
+		[[ -n ${2:-} ]] || fail "--config needs a file"
+		config=$(realpath -m "$caller_dir/$2")
+		[[ $2 != /* ]] || config=$2
 		shift 2
 		;;
 	--kind)
-		kind=${2:?--kind needs af_packet, af_xdp or tap}
+		[[ -n ${2:-} ]] || fail "--kind needs af_packet, af_xdp or tap"
+		kind=$2
 		lab_device x "$kind" >/dev/null || exit 1
 		shift 2
 		;;
@@ -519,8 +572,7 @@ while [[ $# -gt 0 ]]; do
 		exit 0
 		;;
 	*)
-		echo "run.sh: what is '$1'?" >&2
-		usage >&2
+		echo "run.sh: what is '$1'? See ./run.sh --help" >&2
 		exit 2
 		;;
 	esac
