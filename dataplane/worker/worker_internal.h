@@ -53,6 +53,8 @@ struct worker {
 	struct out discard; // sink of connections that are gone
 	uint8_t discarded[OUT_RESERVE_MAX];
 
+	uint64_t device_tsc; // of this turn, spent in giving frames to the device
+
 	struct frame tx[WORKER_TX_BATCH];
 	uint32_t tx_count;
 
