@@ -190,6 +190,7 @@ int worker_start(const struct worker_config *config, struct worker **worker)
 		worker_free(w);
 		return result;
 	}
+	worker_steer_join(w);
 	*worker = w;
 	return 0;
 }

@@ -73,6 +73,8 @@ static bool on_open(void *env, struct tcp_conn *tcp)
 		atomic_load_explicit(&w->config.live->clients_max_worker, memory_order_relaxed);
 	struct worker_conn *conn = NULL;
 
+	if (unlikely(w->stop_deadline_ns > 0)) // too late for a conversation: RST
+		return false;
 	if (counter_read(&w->stats.connections) < limit)
 		conn = conn_alloc(w);
 	if (!conn) {

@@ -74,6 +74,7 @@ struct worker {
 	uint32_t empty_turns; // in a row
 	uint64_t idle_since_ns;
 	uint64_t stop_deadline_ns; // 0 until asked to stop
+	bool left;                 // its connections are gone; it only passes frames on for others
 	uint8_t owner_of[128];     // port_hash_owner() by the low bits of the flow hash
 
 	CACHE_ALIGNED struct worker_stats stats; // [worker w, ctrl r]
@@ -103,6 +104,9 @@ void worker_steer_out(struct worker *w, uint32_t owner, struct frame *frame);
 uint16_t worker_steer_in(struct worker *w, struct frame *frames, uint16_t max);
 void worker_steer_tx(struct worker *w); // frames of this worker, which has no queue
 uint32_t worker_steer_tx_for_others(struct worker *w);
+void worker_steer_join(struct worker *w);  // main thread
+void worker_steer_leave(struct worker *w); // all that it had to send is in its ring
+bool worker_steer_all_left(const struct worker *w);
 
 /* worker_mail.c */
 bool worker_mail_turn(struct worker *w); // true if there was mail

@@ -273,11 +273,20 @@ ON_WORKER static bool stopping(struct worker *w)
 		w->stop_deadline_ns = w->now_ns + WORKER_STOP_GRACE_NS;
 		worker_conns_close_all(w);
 	}
-	if (counter_read(&w->stats.connections) == 0)
-		return true;
-	if (w->now_ns <= w->stop_deadline_ns)
+	if (!w->left) {
+		if (counter_read(&w->stats.connections) > 0) {
+			if (w->now_ns <= w->stop_deadline_ns)
+				return false;
+			worker_conns_abort_all(w);
+		}
+		worker_tx_flush(w);
+		w->left = true;
+		worker_steer_leave(w);
+	}
+	// The FINs of others may leave through this worker's queue, and their ACKs arrive there.
+	if (!worker_steer_all_left(w))
 		return false;
-	worker_conns_abort_all(w);
-	worker_tx_flush(w);
+	while (worker_steer_tx_for_others(w) > 0)
+		;
 	return true;
 }

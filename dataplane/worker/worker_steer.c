@@ -12,6 +12,9 @@
  * Handshake of a ring: the producer stores `tail` with release after the entries are filled, the
  * consumer loads it with acquire; `head` the other way round. A full ring drops the newest frame
  * and counts it: TCP sends it again.
+ *
+ * Handshake of the end: a worker subtracts itself from `serving` with release after its last frame
+ * is in its ring. Whoever then reads 0 with acquire sends what it finds there, and nothing follows.
  */
 
 #define FRAME_RING_ENTRIES 1024 // a power of two
@@ -23,10 +26,11 @@ struct frame_ring {
 };
 
 struct worker_fabric {
-	uint32_t count;        // [const] workers
-	uint32_t queues;       // [const] workers 0 .. queues - 1 have a queue
-	struct frame_ring *rx; // [to * count + from]
-	struct frame_ring *tx; // [from]
+	uint32_t count;           // [const] workers
+	uint32_t queues;          // [const] workers 0 .. queues - 1 have a queue
+	_Atomic uint32_t serving; // workers that still have, or may get, a connection
+	struct frame_ring *rx;    // [to * count + from]
+	struct frame_ring *tx;    // [from]
 };
 
 static bool ring_push(struct frame_ring *ring, const struct frame *frame)
@@ -158,4 +162,19 @@ uint32_t worker_steer_tx_for_others(struct worker *w)
 		sent += count;
 	}
 	return sent;
+}
+
+void worker_steer_join(struct worker *w)
+{
+	atomic_fetch_add_explicit(&w->config.fabric->serving, 1, memory_order_relaxed);
+}
+
+void worker_steer_leave(struct worker *w)
+{
+	atomic_fetch_sub_explicit(&w->config.fabric->serving, 1, memory_order_release);
+}
+
+bool worker_steer_all_left(const struct worker *w)
+{
+	return atomic_load_explicit(&w->config.fabric->serving, memory_order_acquire) == 0;
 }

@@ -85,6 +85,24 @@ def check_sigterm_resets_who_lingers():
         s.close()
 
 
+def check_sigterm_serves_the_other_worker():
+    """A worker whose clients are gone goes on sending for the one that has no queue until that one is done, too."""
+    with Appliance(workers=2) as appliance:
+        sockets = []
+        while len(sockets) < 8:
+            s = socket.create_connection((SERVER, 6379), timeout=10)
+            s.sendall(b"CLIENT ID\r\n")
+            if int(s.recv(32)[1:]) % 3 == 2:  # worker 1 gives the numbers 2, 5, 8 and so on
+                sockets.append(s)
+            else:
+                s.close()
+        appliance.process.send_signal(signal.SIGTERM)
+        for s in sockets:
+            assert s.recv(16) == b"", "the connection was not closed"
+            s.close()
+        assert appliance.process.wait(timeout=20) == 0, appliance.log()
+
+
 def check_crash_leaves_nothing():
     appliance = Appliance()
     with appliance:
@@ -109,6 +127,7 @@ def main():
     checks.run("devices that are not there", check_bad_devices)
     checks.run("SIGTERM closes connections and takes the device back", check_sigterm_closes_connections)
     checks.run("SIGTERM resets who does not close in time", check_sigterm_resets_who_lingers)
+    checks.run("SIGTERM with a worker that has no queue", check_sigterm_serves_the_other_worker)
     checks.run("a start after kill -9", check_crash_leaves_nothing)
     checks.run("a port that is taken", check_port_busy)
     checks.finish()
