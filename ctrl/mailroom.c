@@ -43,6 +43,7 @@ static void open_mail(struct mailroom *m, struct mail *mail)
 		take_forward(m, mail);
 		return;
 	case MAIL_RAN:
+		m->runs_out--;
 		admin_complete(m->admin, mail->forward);
 		mail->forward = NULL;
 		worker_mail_free(mail);
@@ -73,10 +74,12 @@ bool mailroom_turn(struct mailroom *m)
 bool mailroom_run_on_worker(void *arg, struct forward *forward)
 {
 	struct mailroom *m = arg;
-	struct mail *mail = worker_mail_new(MAIL_RUN, forward, NULL);
+	struct mail *mail =
+		m->runs_out < MAILROOM_RUNS_MAX ? worker_mail_new(MAIL_RUN, forward, NULL) : NULL;
 
 	if (!mail)
 		return false;
+	m->runs_out++;
 	m->next_worker = (m->next_worker + 1) % m->workers_count;
 	worker_post(m->workers[m->next_worker], mail);
 	return true;

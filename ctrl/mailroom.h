@@ -11,6 +11,13 @@ struct background;
 struct out;
 
 /*
+ * Writes of the admin listener that are with the workers at a time. A client whose connection has
+ * ended no longer counts for ADMIN_CLIENTS_MAX, but its write may still be out; without a limit of
+ * their own, clients that come and go would fill the ring of a worker that is busy.
+ */
+#define MAILROOM_RUNS_MAX 256
+
+/*
  * The control thread's side of the mail: takes requests from workers, has them run here or in the
  * background, and sends the replies back; hands writes of the admin listener to a worker; shows all
  * clients to a visitor. Control thread only.
@@ -19,6 +26,7 @@ struct mailroom {
 	struct worker *const *workers;
 	uint32_t workers_count;
 	uint32_t next_worker;   // takes the next write of the admin listener
+	uint32_t runs_out;      // writes that have not come back, at most MAILROOM_RUNS_MAX
 	struct cmd_thread *cmd; // of the control thread
 	struct background *background;
 	struct admin *admin;

@@ -20,7 +20,7 @@
 
 /*
  * Neither ring can fill up: a forwarded request is in one of them or with the control side, the
- * admin listener has at most ADMIN_CLIENTS_MAX requests out, and there is one visit at a time.
+ * admin listener has at most MAILROOM_RUNS_MAX writes out, and there is one visit at a time.
  */
 _Static_assert(WORKER_FORWARDS_MAX <= WORKER_MAIL_ENTRIES / 2,
 	       "room for admin requests and a visit");

@@ -170,6 +170,25 @@ def check_random_frames():
     alive()
 
 
+def check_leaving_admin_clients(appliance):
+    """Writes of admin clients that have gone are still out; while the worker is busy they must not add up."""
+    keys = 400000
+
+    def body():
+        with socket.create_connection(("127.0.0.1", 6380), timeout=30) as s:
+            pairs = b"".join(b"$8\r\nk%07d\r\n$1\r\nv\r\n" % i for i in range(keys))
+            s.sendall(b"*%d\r\n$4\r\nMSET\r\n" % (2 * keys + 1) + pairs)
+            for _ in range(3000):
+                with socket.create_connection(("127.0.0.1", 6380), timeout=30) as leaving:
+                    leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    leaving.sendall(b"SET a b\r\n")
+            assert s.recv(16) == b"+OK\r\n"
+            s.sendall(b"DBSIZE\r\n")
+            assert int(s.recv(32)[1:]) >= keys
+
+    harness.in_namespace(appliance.server, body)
+
+
 def main():
     harness.require_root()
     print(f"# SEED={SEED}")
@@ -179,6 +198,7 @@ def main():
         checks.run("random bytes", check_random_bytes)
         checks.run("absurd frames are counted by reason", check_absurd_frames, appliance)
         checks.run("random frames", check_random_frames)
+        checks.run("admin clients that leave without their replies", check_leaving_admin_clients, appliance)
         checks.run("back at the baseline", appliance.settled)
     checks.finish()
 
