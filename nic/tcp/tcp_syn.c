@@ -89,6 +89,27 @@ static void challenge(struct tcp_stack *stack, const struct tcp_syn *syn)
 }
 
 /*
+ * A flood has filled the table: the entry that has waited longest gives way (RFC 4987 3.3), or a few
+ * hundred SYNs per second would shut out everybody. The young are spared: their clients answer
+ * within a round trip, and whoever answered for nothing would get a RST.
+ */
+static struct tcp_syn *recycle_oldest(struct tcp_stack *stack)
+{
+	for (uint32_t level = TCP_SYN_LEVELS; level-- > 0;) {
+		struct tcp_link *fifo = &stack->syns.levels[level];
+		struct tcp_syn *syn = CONTAINER_OF(fifo->next, struct tcp_syn, link);
+
+		if (tcp_list_empty(fifo))
+			continue;
+		if (stack->now_ns - syn->sent_ns < TCP_SYN_YOUNG_NS)
+			return NULL;
+		remove_syn(stack, syn);
+		return tcp_slab_alloc(&stack->syns.entries);
+	}
+	return NULL;
+}
+
+/*
  * A SYN to a listener. `reuse`: the flow was in TIME-WAIT, and our numbers must go on above
  * isn_after.
  */
@@ -105,10 +126,12 @@ void tcp__syn_listen(struct tcp_stack *stack, const struct tcp_seg *seg, tcp_seq
 	}
 	syn = tcp_slab_alloc(&stack->syns.entries);
 	if (!syn) {
-		// Dropped, not reset: the client tries again when the flood is over.
+		// One is dropped, either way. Never reset: a client tries again, and has more luck.
 		tcp__drop(stack, DROP_TCP_SYN_FULL);
-		return;
+		syn = recycle_oldest(stack);
 	}
+	if (!syn)
+		return;
 	*syn = (struct tcp_syn){
 		.flow = packet->flow,
 		.hash = packet->hash,
