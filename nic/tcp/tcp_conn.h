@@ -133,6 +133,7 @@ struct tcp_conn {
 	uint32_t undo_ssthresh;
 	uint32_t undo_ts;      // our TSval of the time-out's retransmission
 	uint64_t undo_sent_ns; // when what it retransmitted had been sent
+	uint64_t rto_first_ns; // when the series of time-outs that `backoff` counts began
 } CACHE_ALIGNED;
 
 _Static_assert(offsetof(struct tcp_conn, flow) == 1 * CACHE_LINE_BYTES,

@@ -92,6 +92,8 @@ static void syn_expired(struct tcp_conn *conn)
 static void rto_expired(struct tcp_conn *conn)
 {
 	tcp__count(conn->stack, TCP_COUNT_RTO);
+	if (conn->backoff == 0)
+		conn->rto_first_ns = conn->stack->now_ns;
 	conn->backoff++;
 	tcp__cc_timeout(conn);
 	conn->snd_nxt = conn->snd_una;
@@ -114,7 +116,10 @@ static void rtx_expired(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
 	bool closed_window = tcp__flight(conn) == 0 && conn->snd_wnd == 0;
-	uint64_t since_ns = closed_window ? conn->last_rx_ns : conn->progress_ns;
+	// Progress says nothing here: it may be long ago because the window was closed for long.
+	uint64_t since_ns = closed_window       ? conn->last_rx_ns
+			    : conn->backoff > 0 ? conn->rto_first_ns
+						: stack->now_ns;
 
 	if (conn->state <= TCP_STATE_SYN_RECEIVED) {
 		syn_expired(conn);

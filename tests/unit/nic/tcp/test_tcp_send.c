@@ -262,6 +262,32 @@ static void test_unanswered_probes_end_the_connection(void **state)
 	finish(p);
 }
 
+/* The time with a closed window is no time without an answer. */
+static void test_loss_after_a_long_closed_window_is_repaired(void **state)
+{
+	struct peer *p = established();
+
+	p->wnd = 0;
+	peer_send(p, "A", 1, 1, "x");
+	peer_write(p, "blocked");
+	for (int i = 0; i < 300; i++) {
+		peer_advance(p, 1000);
+		if (peer_discard(p) > 0)
+			peer_send(p, "A", 2, 1, "");
+	}
+	peer_discard(p);
+	p->wnd = 1000;
+	peer_send(p, "A", 2, 1, "");
+	peer_expect(p, "PA", 1, 2, "blocked");
+	// That was lost.
+	peer_advance(p, 1100);
+	assert_int_equal(p->closed, 0);
+	peer_expect(p, "PA", 1, 2, "blocked");
+	peer_discard(p);
+	peer_send(p, "A", 2, 8, "");
+	finish(p);
+}
+
 static void test_fin_waits_for_an_open_window(void **state)
 {
 	struct peer *p = established();
@@ -517,6 +543,7 @@ int main(void)
 		cmocka_unit_test(test_needless_timeout_is_undone_by_timestamps),
 		cmocka_unit_test(test_zero_window_is_probed_with_backoff),
 		cmocka_unit_test(test_unanswered_probes_end_the_connection),
+		cmocka_unit_test(test_loss_after_a_long_closed_window_is_repaired),
 		cmocka_unit_test(test_fin_waits_for_an_open_window),
 		cmocka_unit_test(test_peer_that_takes_its_window_back_is_survived),
 		cmocka_unit_test(test_refused_emit_loses_nothing_and_makes_no_storm),
