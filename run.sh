@@ -137,8 +137,7 @@ install_packages() {
 	mapfile -t missing < <(packages_missing "${PACKAGES[@]}")
 	[[ ${#missing[@]} -gt 0 ]] || return 0
 	say "installing ${missing[*]}"
-	if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		"${missing[@]}"; } >"$RUN_DIR/apt.log" 2>&1; then
+	if ! packages_install "${missing[@]}" >"$RUN_DIR/apt.log" 2>&1; then
 		tail -n 5 "$RUN_DIR/apt.log" >&2
 		fail "packages cannot be installed. Is there a network, is another apt running? Needed: ${missing[*]}"
 	fi

@@ -6,7 +6,10 @@
 # it needs and takes it down again; an appliance that run.sh has started already is used as it is.
 
 set -euo pipefail
+caller_dir=$PWD
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/system/packages.sh
+. tests/system/packages.sh
 
 usage() {
 	cat <<'TEXT'
@@ -52,17 +55,11 @@ cleanup() {
 }
 
 install_peers() {
-	local missing=()
-	command -v redis-server >/dev/null || missing+=(redis-server)
-	command -v redis-benchmark >/dev/null || missing+=(redis-tools)
-	command -v memcached >/dev/null || missing+=(memcached)
+	local missing
+	mapfile -t missing < <(packages_missing "${COMPARE_PACKAGES[@]}")
 	[[ ${#missing[@]} -gt 0 ]] || return 0
 	say "installing ${missing[*]}"
-	{
-		apt-get update -qq
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-			"${missing[@]}"
-	} >"$RUN_DIR/apt.log" 2>&1 ||
+	packages_install "${missing[@]}" >"$RUN_DIR/apt.log" 2>&1 ||
 		fail "cannot install ${missing[*]}: $(tail -n 1 "$RUN_DIR/apt.log")"
 }
 
@@ -114,7 +111,7 @@ while [[ $# -gt 0 ]]; do
 	--quick) arguments+=(--quick) ;;
 	--json)
 		[[ $# -ge 2 ]] || fail "--json wants a file"
-		arguments+=(--json "$2")
+		arguments+=(--json "$(cd "$caller_dir" && realpath -m "$2")")
 		shift
 		;;
 	-h | --help)
@@ -122,6 +119,7 @@ while [[ $# -gt 0 ]]; do
 		exit 0
 		;;
 	*)
+		echo "compare.sh: what is '$1'?" >&2
 		usage >&2
 		exit 2
 		;;

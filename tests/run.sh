@@ -47,36 +47,8 @@ count_failure() {
 
 # --- packages -------------------------------------------------------------------------------------
 
-# Keeps Debian from starting the servers that it installs: the tests start their own. Puts back what
-# was there.
-without_services() {
-	local policy=/usr/sbin/policy-rc.d saved='' status
-	if [[ -e $policy ]]; then
-		saved=$(mktemp)
-		cp -p "$policy" "$saved"
-	fi
-	printf '#!/bin/sh\nexit 101\n' >"$policy"
-	chmod 755 "$policy"
-	"$@"
-	status=$?
-	if [[ -n $saved ]]; then
-		cp -p "$saved" "$policy"
-		rm -f "$saved"
-	else
-		rm -f "$policy"
-	fi
-	return "$status"
-}
-
-# Called by without_services.
-# shellcheck disable=SC2317
-apt_install() {
-	export DEBIAN_FRONTEND=noninteractive
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"
-}
-
 install_packages() {
-	local missing service
+	local missing
 	mapfile -t missing < <(packages_missing "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}")
 	[[ ${#missing[@]} -gt 0 ]] || return 0
 	if [[ $EUID -ne 0 ]]; then
@@ -84,17 +56,12 @@ install_packages() {
 		return 0
 	fi
 	say "installing ${missing[*]}"
-	if ! without_services apt_install "${missing[@]}" >"$LOGS/apt.log" 2>&1; then
+	if ! packages_install "${missing[@]}" >"$LOGS/apt.log" 2>&1; then
 		tail -n 5 "$LOGS/apt.log"
 		say "packages cannot be installed. Is there a network, is another apt running?"
 		count_failure "packages"
 		finish
 	fi
-	for service in redis-server memcached; do
-		if [[ " ${missing[*]} " == *" $service "* ]]; then
-			systemctl disable -q "$service" 2>/dev/null || true
-		fi
-	done
 }
 
 # --- builds ---------------------------------------------------------------------------------------
@@ -293,13 +260,20 @@ suite_system() {
 suites=("$@")
 [[ ${#suites[@]} -gt 0 ]] || suites=("${ALL_SUITES[@]}")
 for suite in "${suites[@]}"; do
+	if [[ $suite == -h || $suite == --help ]]; then
+		echo "usage: tests/run.sh [SUITE...]    suites: ${ALL_SUITES[*]}"
+		exit 0
+	fi
 	if [[ " ${ALL_SUITES[*]} " != *" $suite "* ]]; then
 		echo "usage: tests/run.sh [SUITE...]    suites: ${ALL_SUITES[*]}" >&2
 		exit 2
 	fi
 done
 
-as_owner mkdir -p "$LOGS"
+if ! as_owner mkdir -p "$LOGS" 2>/dev/null || [[ ! -w $LOGS ]]; then
+	say "this folder belongs to $(stat -c %U .), who alone can build in it: sudo tests/run.sh" >&2
+	exit 1
+fi
 install_packages
 if build build -Ddeveloper=true; then
 	for suite in "${suites[@]}"; do
