@@ -240,6 +240,34 @@ static void test_print_defaults_is_the_shipped_file(void **state)
 	free(printed);
 }
 
+/* Each directive that --help names has a line in the shipped file: set, or commented out. */
+static void test_shipped_file_has_what_help_names(void **state)
+{
+	struct run run;
+	char *printed = NULL, wanted[2][80];
+	size_t len = 0;
+	int count = 0;
+	FILE *out = open_memstream(&printed, &len);
+
+	config_print_defaults(out);
+	fclose(out);
+	RUN(&run, ARG("--help"));
+	for (const char *at = run.out; (at = strstr(at, "\n  --")); at++) {
+		int name_len = (int)strcspn(at + 5, " ");
+
+		if (strncmp(at + 5 + name_len, " (default", 9) != 0)
+			continue; // an option, not a directive
+		snprintf(wanted[0], sizeof(wanted[0]), "\n%.*s ", name_len, at + 5);
+		snprintf(wanted[1], sizeof(wanted[1]), "\n# %.*s ", name_len, at + 5);
+		if (!strstr(printed, wanted[0]) && !strstr(printed, wanted[1]))
+			fail_msg("%.*s is missing", name_len, at + 5);
+		count++;
+	}
+	assert_true(count > 40);
+	run_end(&run);
+	free(printed);
+}
+
 static struct config_pair pair(const char *name, const char *value)
 {
 	return (struct config_pair){slice_of_text(name), slice_of_text(value)};
@@ -442,6 +470,7 @@ int main(void)
 		cmocka_unit_test(test_load_without_nic_says_what_to_set),
 		cmocka_unit_test(test_load_questions_are_answered),
 		cmocka_unit_test(test_print_defaults_is_the_shipped_file),
+		cmocka_unit_test(test_shipped_file_has_what_help_names),
 		cmocka_unit_test(test_set_changes_all_and_tells_listeners),
 		cmocka_unit_test(test_set_refused_by_listener_is_taken_back),
 		cmocka_unit_test(test_set_bad_pairs_change_nothing),
