@@ -75,7 +75,7 @@ static void take_reply(struct worker *w, const struct forward *forward)
 		out_append_blob(tcp_out(conn->tcp), forward->reply, 0, forward->reply->len);
 	else
 		OUT_LITERAL(tcp_out(conn->tcp), "-ERR no memory for the reply\r\n");
-	if (forward->client.killed || forward->client.close_after)
+	if (conn->session.client.killed || forward->client.close_after)
 		conn->session.closing = true;
 	session_continue(&conn->session);
 }

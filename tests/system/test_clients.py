@@ -3,6 +3,7 @@
 """Stock clients from Debian against the appliance, over a virtual device and our own TCP."""
 
 import os
+import socket
 import subprocess
 import time
 
@@ -38,6 +39,14 @@ def check_redis_cli(appliance):
     assert redis_cli("DBSIZE") == "5001"
     assert redis_cli("FLUSHALL") == "OK"
     assert redis_cli("DBSIZE") == "0"
+
+
+def check_client_kills_itself():
+    """The reply still comes; what was sent behind it is not run."""
+    with socket.create_connection((SERVER, 6379), timeout=10) as s:
+        s.sendall(b"CLIENT KILL TYPE normal SKIPME no\r\nSET after-kill 1\r\nPING\r\n")
+        assert b"".join(iter(lambda: s.recv(64), b"")) == b":1\r\n"
+    assert redis_cli("EXISTS", "after-kill") == "0"
 
 
 def check_admin(appliance):
@@ -163,6 +172,7 @@ def main():
     with Appliance(kind) as appliance:
         checks.run("ping", check_ping)
         checks.run("redis-cli", check_redis_cli, appliance)
+        checks.run("a client that kills itself", check_client_kills_itself)
         checks.run("admin listener", check_admin, appliance)
         checks.run("nc", check_nc)
         checks.run("redis-py", check_redis_py)
