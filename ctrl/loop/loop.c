@@ -163,6 +163,7 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 
 int loop_catch_signals(struct loop *loop, void (*on_signal)(void *arg, int number), void *arg)
 {
+	struct sigaction hangup;
 	sigset_t set;
 	int err;
 
@@ -170,6 +171,9 @@ int loop_catch_signals(struct loop *loop, void (*on_signal)(void *arg, int numbe
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	// Under nohup a hang-up is ignored, but a blocked signal never is: then it stays out of it.
+	if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	err = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (err != 0)
 		return -err;

@@ -64,8 +64,9 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 
 /*
- * SIGTERM and SIGINT call on_signal on this thread instead of ending the process. They are blocked
- * in the calling thread, and in threads that it starts afterwards. 0 or a negative errno.
+ * SIGTERM, SIGINT and, unless it is ignored, SIGHUP call on_signal on this thread instead of ending
+ * the process. They are blocked in the calling thread, and in threads that it starts afterwards. 0
+ * or a negative errno.
  */
 int loop_catch_signals(struct loop *loop, void (*on_signal)(void *arg, int number), void *arg);
 

@@ -232,7 +232,7 @@ static void test_wake_from_thread_ends_the_wait_once(void **state)
 
 static void on_signal(void *arg, int number)
 {
-	note(number == SIGTERM ? 'T' : 'I');
+	note(number == SIGTERM ? 'T' : number == SIGHUP ? 'H' : 'I');
 	loop_stop(f.loop);
 }
 
@@ -245,6 +245,26 @@ static void test_signals_call_back_and_stop(void **state)
 	assert_string_equal(f.log, "T");
 	assert_true(loop_stopped(f.loop));
 	loop_wait(f.loop, f.now_ns); // stopped: returns at once
+}
+
+static void test_hangup_stops_unless_ignored(void **state)
+{
+	assert_int_equal(loop_catch_signals(f.loop, on_signal, NULL), 0);
+	assert_int_equal(kill(getpid(), SIGHUP), 0);
+	turn(0);
+	assert_string_equal(f.log, "H");
+	assert_true(loop_stopped(f.loop));
+}
+
+static void test_ignored_hangup_stays_ignored(void **state)
+{
+	signal(SIGHUP, SIG_IGN);
+	assert_int_equal(loop_catch_signals(f.loop, on_signal, NULL), 0);
+	assert_int_equal(kill(getpid(), SIGHUP), 0);
+	turn(0);
+	signal(SIGHUP, SIG_DFL);
+	assert_string_equal(f.log, "");
+	assert_false(loop_stopped(f.loop));
 }
 
 static void test_write_to_closed_peer_is_an_error_not_a_signal(void **state)
@@ -272,7 +292,9 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_wake_from_thread_ends_the_wait_once, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_ignored_hangup_stays_ignored, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signals_call_back_and_stop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hangup_stops_unless_ignored, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_to_closed_peer_is_an_error_not_a_signal,
 						setup, teardown),
 	};
