@@ -89,8 +89,8 @@ static void challenge(struct tcp_stack *stack, const struct tcp_syn *syn)
 }
 
 /*
- * A flood has filled the table: the entry that has waited longest gives way (RFC 4987 3.3), or a few
- * hundred SYNs per second would shut out everybody. The young are spared: their clients answer
+ * A flood has filled the table: the entry that has waited longest gives way (RFC 4987 3.3), or a
+ * few hundred SYNs per second would shut out everybody. The young are spared: their clients answer
  * within a round trip, and whoever answered for nothing would get a RST.
  */
 static struct tcp_syn *recycle_oldest(struct tcp_stack *stack)
