@@ -451,6 +451,8 @@ undo() {
 undo_after_failure() {
 	local rc=$?
 	[[ $rc -ne 0 ]] || return 0
+	# A second Ctrl-C is not to leave half of it.
+	trap '' INT TERM HUP
 	undo
 	exit "$rc"
 }

@@ -20,7 +20,6 @@ usage: sudo perf/compare.sh [--quick] [--json FILE]
 TEXT
 }
 
-RUN_DIR=$(mktemp -d /tmp/wirecache-compare.XXXXXX)
 LAB=wirecache-lab          # where run.sh puts the client
 PEERS=wirecache-peers      # namespace of redis-server and memcached
 PEER_LINK=wcpeer0          # its veth; the client's end has a "c" behind it
@@ -44,6 +43,8 @@ say() {
 
 cleanup() {
 	local pid
+	# A second Ctrl-C is not to leave half of it.
+	trap '' INT TERM HUP
 	for pid in "${peer_pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done
@@ -129,7 +130,11 @@ done
 [[ $EUID -eq 0 ]] || fail "needs root: sudo perf/compare.sh"
 [[ $(nproc) -ge 2 ]] || fail "needs two cores: one for the server, one for the client"
 
+RUN_DIR=$(mktemp -d /tmp/wirecache-compare.XXXXXX)
 trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
 install_peers
 start_appliance
 ninja -C build perf/loopload >"$RUN_DIR/build.log" 2>&1 ||
