@@ -53,6 +53,8 @@ void worker_idle(struct worker *w, bool worked)
 	}
 	const struct timespec pause = {.tv_nsec = (long)sleep_for_ns(w, silence_ns)};
 
+	if (pause.tv_nsec == 0) // something is due, or a large reply is not all out
+		return;
 	counter_add(&w->stats.count[WORKER_COUNT_SLEEPS], 1);
 	rcu_offline();
 	nanosleep(&pause, NULL);

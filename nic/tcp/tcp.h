@@ -139,7 +139,8 @@ void tcp_icmp_error(struct tcp_stack *stack, const struct flow *flow, uint32_t h
 
 /*
  * Sends what has been queued and owed since the last call, and frees out-of-order bytes that were
- * handed over.
+ * handed over. Connections take turns, and one call sends some hundred segments at most; the rest
+ * goes in the next call, which tcp_next_deadline_ns() then says is due at once.
  */
 void tcp_burst_end(struct tcp_stack *stack, uint64_t now_ns);
 

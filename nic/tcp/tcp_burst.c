@@ -105,8 +105,11 @@ void tcp__flush(struct tcp_conn *conn)
 void tcp_burst_end(struct tcp_stack *stack, uint64_t now_ns)
 {
 	tcp__set_now(stack, now_ns);
-	// Callbacks may touch further connections; they go to the end and get their turn as well.
-	while (stack->touched_head) {
+	stack->burst_segments = 0;
+	// Callbacks may touch further connections; they go to the end and get their turn as well,
+	// as do those that have more to send. What exceeds the burst waits for the next one, so
+	// that the owner looks at its input again before long.
+	while (stack->touched_head && stack->burst_segments < TCP_SEGMENTS_PER_BURST) {
 		struct tcp_conn *conn = stack->touched_head;
 
 		stack->touched_head = conn->touched_next;

@@ -115,6 +115,7 @@ static bool emit(struct tcp_conn *conn, struct tcp_segment *segment, tcp_seq edg
 		return false;
 	}
 	tcp__count(stack, TCP_COUNT_SEGMENTS_OUT);
+	stack->burst_segments++;
 	conn->rcv_acked = conn->rcv_nxt;
 	conn->rcv_adv = edge;
 	tcp__clear(conn, TCP_F_ACK_NOW);
@@ -289,9 +290,14 @@ void tcp__output(struct tcp_conn *conn)
 	tcp__clear(conn, TCP_F_CWND_LIMITED);
 	if (conn->snd_max == conn->snd_una && stack->now_ns - conn->last_tx_ns > tcp__rto_ns(conn))
 		tcp__cc_restart(conn);
-	while (plan_next(conn, &plan))
+	for (uint32_t left = TCP_SEGMENTS_PER_TURN; plan_next(conn, &plan); left--) {
+		if (left == 0) { // a large reply takes turns with the others
+			tcp__touch(conn);
+			break;
+		}
 		if (!send_planned(conn, &plan))
 			return;
+	}
 	// RFC 9293 3.8.6.1: something waits, nothing is in flight: only a probe can find the window
 	// open.
 	if (tcp__flight(conn) == 0 && tcp_seq_lt(conn->snd_nxt, tcp__snd_end(conn)) &&

@@ -39,6 +39,10 @@
 #define TCP_REPLY_BUDGET     256 // burst
 #define TCP_REPLY_PER_SECOND 2000
 
+/* What one connection, and all together, may send before the owner looks at its input again. */
+#define TCP_SEGMENTS_PER_TURN  32
+#define TCP_SEGMENTS_PER_BURST 256
+
 struct tcp_stack {
 	// What every packet reads.
 	uint64_t now_ns;
@@ -50,7 +54,8 @@ struct tcp_stack {
 	void *env;
 	struct tcp_conn *touched_head;
 	struct tcp_conn *touched_tail;
-	struct tcp_conn *dead; // linked by touched_next once they are off the touched list
+	uint32_t burst_segments; // sent since the burst's end began
+	struct tcp_conn *dead;   // linked by touched_next once they are off the touched list
 	struct tcp_table table;
 	struct tcp_slab conns;
 	struct tcp_sendq_pool sendq_pool;

@@ -460,6 +460,27 @@ static void test_blobs_are_held_until_acknowledged(void **state)
 	finish(p);
 }
 
+/* A hundred megabytes under way to one client are no reason not to look at the others. */
+static void test_large_reply_leaves_in_bounded_bursts(void **state)
+{
+	const uint32_t segments = TCP_SEGMENTS_PER_BURST + 100;
+	struct peer *p = established();
+	struct blob *blob = make_blob(segments * MSS);
+
+	p->conn->cwnd = p->conn->snd_wnd = 2 * segments * MSS;
+	out_append_blob(tcp_out(p->conn), blob, 0, segments * MSS);
+	blob_unref(blob);
+	peer_burst_end(p);
+	assert_int_equal(peer_discard(p), TCP_SEGMENTS_PER_BURST);
+	assert_true(tcp_next_deadline_ns(p->stack) <= p->now_ns);
+	peer_burst_end(p);
+	assert_int_equal(peer_discard(p), 100);
+	peer_burst_end(p);
+	peer_expect_nothing(p);
+	peer_send(p, "A", 1, 1 + segments * MSS, "");
+	finish(p);
+}
+
 static void test_many_small_extents_are_split_over_segments(void **state)
 {
 	struct peer *p = established();
@@ -551,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_stalled_reader_is_cut),
 		cmocka_unit_test(test_keepalive_finds_the_dead_and_spares_the_living),
 		cmocka_unit_test(test_blobs_are_held_until_acknowledged),
+		cmocka_unit_test(test_large_reply_leaves_in_bounded_bursts),
 		cmocka_unit_test(test_many_small_extents_are_split_over_segments),
 		cmocka_unit_test(test_abort_gives_references_back),
 		cmocka_unit_test(test_icmp_too_big_lowers_the_segment_size),
