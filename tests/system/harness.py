@@ -122,7 +122,10 @@ class Appliance:
 
     def start(self):
         log = open(self.log_path, "w")
-        self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        suppressions = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lsan.supp")
+        environment = dict(os.environ, LSAN_OPTIONS=f"suppressions={suppressions}")
+        self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                        env=environment)
         log.close()
         self.wait(lambda: "wirecache serves" in self.log(), "end of the start")
         if self.kind == "tap":  # not before: the driver goes on setting it up by its name
