@@ -14,7 +14,8 @@
  * once a millisecond: a worker makes no system call, so it cannot wake us.
  */
 
-#define VISIT_PAUSE_NS 20000
+#define VISIT_PAUSE_NS       20000
+#define MAILS_OF_WORKER_TURN 16
 
 static void send_back(struct mailroom *m, struct mail *mail)
 {
@@ -58,17 +59,20 @@ static void open_mail(struct mailroom *m, struct mail *mail)
 
 bool mailroom_turn(struct mailroom *m)
 {
-	bool worked = false;
+	bool more = false;
 
 	for (uint32_t i = 0; i < m->workers_count; i++) {
-		struct mail *mail;
+		struct mail *mail = NULL;
 
-		while ((mail = worker_collect(m->workers[i]))) {
+		for (uint32_t k = 0; k < MAILS_OF_WORKER_TURN; k++) {
+			mail = worker_collect(m->workers[i]);
+			if (!mail)
+				break;
 			open_mail(m, mail);
-			worked = true;
 		}
+		more |= mail != NULL;
 	}
-	return worked;
+	return more;
 }
 
 bool mailroom_run_on_worker(void *arg, struct forward *forward)

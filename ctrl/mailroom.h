@@ -32,7 +32,10 @@ struct mailroom {
 	struct admin *admin;
 };
 
-/* Everything that has arrived. True if there was something. */
+/*
+ * A share of what has arrived, so that clients who ask without end keep neither signals nor grace
+ * periods waiting. True if there may be more.
+ */
 bool mailroom_turn(struct mailroom *m);
 
 /* For the hooks of ctrl/admin and ctrl/background; `arg` is the mailroom. */

@@ -70,9 +70,10 @@ static void set_time(struct daemon *d, uint64_t now_ns)
 static void on_mail_tick(struct loop_timer *timer, uint64_t now_ns)
 {
 	struct daemon *d = CONTAINER_OF(timer, struct daemon, mail_tick);
+	bool more = mailroom_turn(&d->mailroom);
 
-	mailroom_turn(&d->mailroom);
-	loop_timer_set(d->loop, timer, now_ns + MAIL_TICK_NS);
+	// In the next turn of the loop, whose time is a later one.
+	loop_timer_set(d->loop, timer, now_ns + (more ? 1 : MAIL_TICK_NS));
 }
 
 static void on_wall_tick(struct loop_timer *timer, uint64_t now_ns)

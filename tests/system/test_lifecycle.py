@@ -103,6 +103,21 @@ def check_sigterm_serves_the_other_worker():
         assert appliance.process.wait(timeout=20) == 0, appliance.log()
 
 
+def check_sigterm_while_control_is_asked():
+    """Clients that keep the control thread busy do not keep it from stopping."""
+    with Appliance() as appliance:
+        sockets = [socket.create_connection((SERVER, 6379), timeout=10) for _ in range(100)]
+        for s in sockets:
+            s.setblocking(False)
+            s.send(b"CLIENT KILL ID 99999999\r\n" * 2000)
+        sockets[0].setblocking(True)
+        assert sockets[0].recv(4) == b":0\r\n"
+        appliance.process.send_signal(signal.SIGTERM)
+        assert appliance.process.wait(timeout=5) == 0, appliance.log()
+        for s in sockets:
+            s.close()
+
+
 def check_crash_leaves_nothing():
     appliance = Appliance()
     with appliance:
@@ -128,6 +143,7 @@ def main():
     checks.run("SIGTERM closes connections and takes the device back", check_sigterm_closes_connections)
     checks.run("SIGTERM resets who does not close in time", check_sigterm_resets_who_lingers)
     checks.run("SIGTERM with a worker that has no queue", check_sigterm_serves_the_other_worker)
+    checks.run("SIGTERM while the control thread is asked without end", check_sigterm_while_control_is_asked)
     checks.run("a start after kill -9", check_crash_leaves_nothing)
     checks.run("a port that is taken", check_port_busy)
     checks.finish()
