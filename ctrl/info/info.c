@@ -114,8 +114,11 @@ static void write_clients(struct info *info)
 	line_u64(info, "maxclients", (uint64_t)info->source->config->maxclients);
 	OUT_LITERAL(&info->text->out,
 		    "client_recent_max_input_buffer:0\r\nclient_recent_max_output_buffer:0\r\n");
-	line_u64(info, "blocked_clients", info->s.blocked);
-	OUT_LITERAL(&info->text->out, "tracking_clients:0\r\nclients_in_timeout_table:0\r\n");
+	// Redis counts clients in BLPOP and the like here, and no command of ours is one of them. A
+	// client waiting for the control side is something else: whoever asks for this is one.
+	OUT_LITERAL(&info->text->out,
+		    "blocked_clients:0\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n");
+	line_u64(info, "forwarded_clients", info->s.blocked);
 	line_u64(info, "admin_clients", info->s.admin_clients);
 }
 

@@ -172,6 +172,7 @@ static void test_figures_come_from_the_threads(void **state)
 	const char *text;
 
 	counter_set(&f.workers[0].connections, 4);
+	counter_set(&f.workers[0].blocked, 2);
 	counter_set(&f.admin.clients, 1);
 	counter_set(&f.workers[1].commands.hits, 21);
 	counter_set(&f.workers[1].commands.commands, 22);
@@ -198,6 +199,8 @@ static void test_figures_come_from_the_threads(void **state)
 	assert_field(text, "uptime_in_days", "1");
 	assert_field(text, "config_file", "/etc/wire.conf");
 	assert_field(text, "connected_clients", "5");
+	assert_field(text, "blocked_clients", "0");
+	assert_field(text, "forwarded_clients", "2");
 	assert_field(text, "used_memory", "3145728");
 	assert_field(text, "used_memory_human", "3.00M");
 	assert_field(text, "used_memory_peak_perc", "50.00%");
