@@ -82,6 +82,24 @@ static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg,
 	       conn->snd_max != conn->snd_una && seg->wnd << conn->snd_scale == conn->snd_wnd;
 }
 
+/* Bytes after a gap that the peer says it has (RFC 2018). */
+static uint32_t sacked_bytes(const struct tcp_conn *conn, const struct tcp_seg *seg)
+{
+	const struct tcp_sack_block *blocks = seg->options.sack;
+	uint32_t count = tcp__has(conn, TCP_F_SACK) ? seg->options.sack_count : 0;
+	uint32_t bytes = 0;
+	// The first may report a duplicate inside the second (RFC 2883 4).
+	bool repeats = count > 1 && tcp_seq_ge(blocks[0].start, blocks[1].start) &&
+		       tcp_seq_le(blocks[0].end, blocks[1].end);
+
+	for (uint32_t i = repeats ? 1 : 0; i < count; i++)
+		if (tcp_seq_gt(blocks[i].start, seg->ack) &&
+		    tcp_seq_gt(blocks[i].end, blocks[i].start) &&
+		    tcp_seq_le(blocks[i].end, conn->snd_max))
+			bytes += blocks[i].end - blocks[i].start;
+	return bytes;
+}
+
 bool tcp__input_ack(struct tcp_conn *conn, const struct tcp_seg *seg)
 {
 	struct tcp_stack *stack = conn->stack;
@@ -107,5 +125,7 @@ bool tcp__input_ack(struct tcp_conn *conn, const struct tcp_seg *seg)
 		tcp__cc_dup_ack(conn);
 		tcp__touch(conn);
 	}
+	if (unlikely(seg->options.sack_count > 0) && seg->ack == conn->snd_una)
+		tcp__cc_sacked(conn, sacked_bytes(conn, seg));
 	return true;
 }

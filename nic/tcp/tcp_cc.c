@@ -88,6 +88,21 @@ void tcp__cc_acked(struct tcp_conn *conn, uint32_t acked)
 	}
 }
 
+static void enter_recovery(struct tcp_conn *conn)
+{
+	// RFC 6582 3.2 step 2: duplicates of what a time-out sent again are no sign of loss.
+	if (tcp_seq_lt(conn->snd_una, conn->recover))
+		return;
+	conn->ssthresh = halved(conn, tcp__flight(conn));
+	conn->cwnd = conn->ssthresh + 3 * conn->segment_max;
+	conn->recover = conn->snd_max;
+	conn->cwnd_credit = 0;
+	tcp__set(conn, TCP_F_RECOVERY);
+	tcp__set(conn, TCP_F_RETRANSMIT);
+	tcp__count(conn->stack, TCP_COUNT_FAST_RETRANSMITS);
+	tcp__touch(conn);
+}
+
 void tcp__cc_dup_ack(struct tcp_conn *conn)
 {
 	uint32_t smss = conn->segment_max;
@@ -101,16 +116,18 @@ void tcp__cc_dup_ack(struct tcp_conn *conn)
 			conn->cwnd += smss;
 		return;
 	}
-	// RFC 6582 3.2 step 2: duplicates of what a time-out sent again are no sign of loss.
-	if (conn->dup_acks != DUP_ACK_THRESHOLD || tcp_seq_lt(conn->snd_una, conn->recover))
-		return;
-	conn->ssthresh = halved(conn, tcp__flight(conn));
-	conn->cwnd = conn->ssthresh + 3 * smss;
-	conn->recover = conn->snd_max;
-	conn->cwnd_credit = 0;
-	tcp__set(conn, TCP_F_RECOVERY);
-	tcp__set(conn, TCP_F_RETRANSMIT);
-	tcp__count(conn->stack, TCP_COUNT_FAST_RETRANSMITS);
+	if (conn->dup_acks == DUP_ACK_THRESHOLD)
+		enter_recovery(conn);
+}
+
+/*
+ * The peer lacks what is at snd_una and has this much beyond (RFC 6675 4, IsLost). A receiver that
+ * merges segments on their way in sends one duplicate for many of them, which counting would miss.
+ */
+void tcp__cc_sacked(struct tcp_conn *conn, uint32_t bytes)
+{
+	if (!tcp__has(conn, TCP_F_RECOVERY) && bytes > (DUP_ACK_THRESHOLD - 1u) * conn->segment_max)
+		enter_recovery(conn);
 }
 
 /* The retransmission timer has expired; conn->backoff counts how often without progress. */

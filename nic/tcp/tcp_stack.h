@@ -240,6 +240,7 @@ bool tcp__reply_allowed(struct tcp_stack *stack);
 void tcp__cc_init(struct tcp_conn *conn, bool lost_handshake);
 void tcp__cc_acked(struct tcp_conn *conn, uint32_t acked);
 void tcp__cc_dup_ack(struct tcp_conn *conn);
+void tcp__cc_sacked(struct tcp_conn *conn, uint32_t bytes);
 void tcp__cc_timeout(struct tcp_conn *conn);
 void tcp__cc_restart(struct tcp_conn *conn);
 bool tcp__cc_undo_timeout(struct tcp_conn *conn, uint32_t tsecr);

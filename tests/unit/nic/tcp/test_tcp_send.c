@@ -262,6 +262,65 @@ static void test_unanswered_probes_end_the_connection(void **state)
 	finish(p);
 }
 
+/* One ACK of ours with SACK blocks [from, to), given in segments after the first byte. */
+static void send_sack(struct peer *p, uint32_t count, const uint32_t (*segments)[2])
+{
+	uint8_t options[TCP_OPTIONS_MAX];
+	struct tcp_options o = {.sack_count = (uint8_t)count};
+
+	for (uint32_t i = 0; i < count; i++)
+		o.sack[i] = (struct tcp_sack_block){p->iss + 1 + segments[i][0] * MSS,
+						    p->iss + 1 + segments[i][1] * MSS};
+	peer_send_options(p, "A", 1, 1, slice_of(options, tcp_options_encode(&o, options)));
+}
+
+/* A receiver that merges segments sends one duplicate for many: its SACK blocks tell (RFC 6675). */
+static void test_sacked_bytes_start_recovery_without_three_duplicates(void **state)
+{
+	static const struct {
+		const char *name;
+		bool permitted;
+		uint32_t count;
+		uint32_t segments[2][2];
+		bool lost;
+	} cases[] = {
+		{"three segments", true, 1, {{1, 4}}, true},
+		{"three in two blocks", true, 2, {{3, 4}, {5, 7}}, true},
+		{"two may be reordering", true, 1, {{1, 3}}, false},
+		{"a duplicate counts once", true, 2, {{1, 2}, {1, 3}}, false},
+		{"never sent", true, 1, {{1, 9}}, false},
+		{"backwards", true, 1, {{6, 2}}, false},
+		{"acknowledged already", true, 1, {{0, 4}}, false},
+		{"not negotiated", false, 1, {{1, 4}}, false},
+	};
+
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		static const uint8_t permitted[] = {4, 2, 1, 1};
+		struct tcp_config config = peer_config();
+		struct peer *p;
+
+		print_message("case %s\n", cases[i].name);
+		config.sack = true;
+		p = peer_new(&config);
+		peer_send_options(p, "S", 0, 0, slice_of(permitted, cases[i].permitted ? 4 : 0));
+		peer_expect(p, "SA", 0, 1, "");
+		peer_send(p, "A", 1, 1, "");
+		peer_write_len(p, 8 * MSS);
+		assert_int_equal(peer_discard(p), 8);
+		send_sack(p, cases[i].count, cases[i].segments);
+		if (cases[i].lost)
+			assert_int_equal(peer_expect(p, "A", 1, 1, NULL)->len, MSS);
+		peer_expect_nothing(p);
+		assert_int_equal(peer_count(p, TCP_COUNT_FAST_RETRANSMITS), cases[i].lost);
+		// The same again is no second loss.
+		send_sack(p, cases[i].count, cases[i].segments);
+		assert_int_equal(peer_count(p, TCP_COUNT_FAST_RETRANSMITS), cases[i].lost);
+		peer_send(p, "A", 1, 1 + 8 * MSS, "");
+		peer_discard(p);
+		finish(p);
+	}
+}
+
 /* The time with a closed window is no time without an answer. */
 static void test_loss_after_a_long_closed_window_is_repaired(void **state)
 {
@@ -564,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_needless_timeout_is_undone_by_timestamps),
 		cmocka_unit_test(test_zero_window_is_probed_with_backoff),
 		cmocka_unit_test(test_unanswered_probes_end_the_connection),
+		cmocka_unit_test(test_sacked_bytes_start_recovery_without_three_duplicates),
 		cmocka_unit_test(test_loss_after_a_long_closed_window_is_repaired),
 		cmocka_unit_test(test_fin_waits_for_an_open_window),
 		cmocka_unit_test(test_peer_that_takes_its_window_back_is_survived),
