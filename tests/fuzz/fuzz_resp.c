@@ -39,6 +39,7 @@ static uint8_t next_byte(struct input *input)
 	return *input->at++;
 }
 
+/* Of the order in which keys are listed nothing is promised, so walks look for one key only. */
 static const char *const commands[] = {
 	"SET k v\r\n",
 	"GET k\r\n",
@@ -50,8 +51,8 @@ static const char *const commands[] = {
 	"HELLO 3\r\n",
 	"HELLO 2\r\n",
 	"CONFIG GET save\r\n",
-	"KEYS *\r\n",
-	"SCAN 0\r\n",
+	"KEYS k*\r\n",
+	"SCAN 0 MATCH k COUNT 100000\r\n",
 	"GETRANGE k 2 -2\r\n",
 	"CLIENT LIST\r\n",
 	"COMMAND COUNT\r\n",
