@@ -196,8 +196,8 @@ class Appliance:
             m = self.metrics()
             now = {name: m[f"wirecache_{name}"] for name in ("connections", "keys", "table_limbo_items")}
             # The index keeps the size it has grown to; all other memory belongs to items.
-            # A worker may keep a few 4 KiB pages of its list of retired items for the next time.
-            kept = 4 * 4096 * self.workers if self.baseline else 0
+            # A worker keeps one spare chunk of its list of retired items (reclaim.c), once it had one.
+            kept = 4096 * self.workers if self.baseline else 0
             now["item bytes"] = m["wirecache_memory_used_bytes"] - m["wirecache_table_index_bytes"] - kept
             now["buffers in use"] = m["wirecache_port_buffers"] - m["wirecache_port_buffers_free"]
             if self.baseline is None or all(now[name] <= self.baseline[name] for name in now):

@@ -30,6 +30,8 @@ def check_every_connection(appliance):
 
 
 def check_kind(kind, queues, workers):
+    if kind == "af_xdp" and queues > 1:
+        raise harness.Skip("a veth has one channel, and the driver takes no more queues than that")
     with Appliance(kind, queues, workers) as appliance:
         check_every_connection(appliance)
 
@@ -39,8 +41,6 @@ def main():
     checks = Checks()
     for kind in harness.KINDS:
         for queues, workers in ((1, 1), (1, 2), (2, 2)):
-            if kind == "af_xdp" and queues > 1:
-                continue  # a veth has one channel, and the driver takes no more queues than that
             checks.run(f"{kind}, {queues} queue(s), {workers} worker(s)", check_kind, kind, queues, workers)
     checks.finish()
 
