@@ -21,6 +21,12 @@ static const struct row worker_rows[] = {
 #undef WORKER_COUNTER
 };
 
+static const char *const stage_labels[] = {
+#define WORKER_STAGE(symbol, label) label,
+#include "dataplane/worker/worker_stage.def"
+#undef WORKER_STAGE
+};
+
 static const struct row tcp_rows[] = {
 #define TCP_COUNTER(symbol, label, help) {label, help},
 #include "nic/tcp/tcp_counter.def"
@@ -34,6 +40,7 @@ static const struct row drop_rows[] = {
 };
 
 _Static_assert(ARRAY_COUNT(worker_rows) == WORKER_COUNTERS, "a row for each counter");
+_Static_assert(ARRAY_COUNT(stage_labels) == WORKER_STAGES, "a label for each stage");
 _Static_assert(ARRAY_COUNT(tcp_rows) == TCP_COUNTERS, "a row for each counter");
 _Static_assert(ARRAY_COUNT(drop_rows) == DROP_REASON_COUNT, "a row for each reason");
 
@@ -67,6 +74,21 @@ static void write_workers(struct text *text, const struct stats_source *source)
 	for (uint32_t i = 0; i < source->worker_count; i++)
 		text_printf(text, "wirecache_worker_connections{worker=\"%u\"} %llu\n", i,
 			    (unsigned long long)counter_read(&source->workers[i]->connections));
+}
+
+static void write_stages(struct text *text, const struct stats_source *source)
+{
+	head(text, "worker_stage_cycles_total", "counter",
+	     "TSC cycles by stage of the poll loop, in turns whose stages were timed");
+	for (uint32_t i = 0; i < source->worker_count; i++)
+		for (uint32_t stage = 0; stage < WORKER_STAGES; stage++)
+			text_printf(
+				text,
+				"wirecache_worker_stage_cycles_total{worker=\"%u\",stage=\"%s\"} "
+				"%llu\n",
+				i, stage_labels[stage],
+				(unsigned long long)counter_read(
+					&source->workers[i]->stage_tsc[stage]));
 }
 
 static void write_tcp(struct text *text, const uint64_t *tcp)
@@ -144,6 +166,7 @@ void metrics_write(struct text *text, const struct stats *stats)
 	stats_collect(stats, &s);
 	write_process(text, stats, &s);
 	write_workers(text, stats_source(stats));
+	write_stages(text, stats_source(stats));
 	write_tcp(text, s.totals.tcp);
 	write_drops(text, s.totals.drops);
 	write_commands(text, stats);

@@ -110,8 +110,12 @@ void session_run(struct session_host *host)
 		if (likely(!r->session->closing))
 			r->proto->run(host, r);
 	}
-	if (host->ops->cycles)
-		charge(host, host->ops->cycles() - start_tsc);
+	if (host->ops->cycles) {
+		uint64_t batch_tsc = host->ops->cycles() - start_tsc;
+
+		charge(host, batch_tsc);
+		host->run_tsc += batch_tsc;
+	}
 	batch->number++;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct request *r = &batch->requests[i];

@@ -147,6 +147,7 @@ struct session_host {
 	 */
 	uint32_t forward_flags;
 	struct batch *batch;
+	uint64_t run_tsc; // cycles that batches have taken, 0 without ops->cycles
 };
 
 /* 0 or -ENOMEM. */

@@ -11,7 +11,7 @@
 /*
  * What the files of this folder share. A frame's way through them: worker_loop.c (the map),
  * worker_steer.c (to its owner), worker_conn.c (TCP's callbacks and the sessions), worker_mail.c
- * and worker_visit.c (the control side), worker_idle.c.
+ * and worker_visit.c (the control side), worker_stage.c (times the stages), worker_idle.c.
  */
 
 #define WORKER_TX_BATCH     PORT_BURST_MAX
@@ -38,6 +38,16 @@ struct worker_conn {
 	bool forwarded; // a request of it is with the control side
 };
 
+/* A turn whose stages are being timed; the stages that are over, and when the last one was. */
+struct worker_sample {
+	bool on;
+	uint32_t turns_left; // that receive something, until the next sample
+	uint64_t begin_tsc, lap_tsc;
+	uint64_t device_tsc, run_tsc; // of the worker and of its session host, at lap_tsc
+	uint64_t commands;            // at the turn's begin
+	uint64_t stage_tsc[WORKER_STAGES];
+};
+
 /* All of it belongs to the worker's thread but where a tag says otherwise. */
 struct worker {
 	struct worker_config config; // [const]
@@ -54,6 +64,7 @@ struct worker {
 	uint8_t discarded[OUT_RESERVE_MAX];
 
 	uint64_t device_tsc; // of this turn, spent in giving frames to the device
+	struct worker_sample sample;
 
 	struct frame tx[WORKER_TX_BATCH];
 	uint32_t tx_count;
@@ -98,6 +109,12 @@ bool worker_conns_sweep(struct worker *w);  // idle timeout; true if it did some
 void worker_conn_kill(struct worker_conn *conn, enum worker_counter_id why);
 void worker_conns_close_all(struct worker *w);
 void worker_conns_abort_all(struct worker *w);
+
+/* worker_stage.c */
+void worker_sample_begin(struct worker *w, uint64_t tsc);
+void worker_sample_lap(struct worker *w, enum worker_stage stage, uint64_t tsc); // it is over
+uint64_t worker_sample_tsc(const struct worker *w); // cycles of the stages that are over
+void worker_sample_end(struct worker *w);           // keeps it, and sets the time of the next
 
 /* worker_steer.c */
 void worker_steer_out(struct worker *w, uint32_t owner, struct frame *frame);

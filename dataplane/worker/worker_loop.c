@@ -21,6 +21,9 @@ struct burst {
 	uint16_t count;
 };
 
+ON_WORKER static void sample_begin(struct worker *w);
+ON_WORKER static void stage_end(struct worker *w, enum worker_stage stage);
+ON_WORKER static void sample_end(struct worker *w, bool received);
 ON_WORKER static void receive(struct worker *w, struct burst *burst);
 ON_WORKER static void pass_steer(struct worker *w, struct burst *burst);
 ON_WORKER static void pass_input(struct worker *w, struct burst *burst);
@@ -34,31 +37,38 @@ ON_WORKER static bool worker_turn(struct worker *w)
 	struct burst burst; // frames beyond count are never looked at, so they are not cleared
 
 	burst.count = 0;
+	w->device_tsc = 0;
+	sample_begin(w);
 
 	// 1. Frames from the wire and from other workers; then the time, once.
 	receive(w, &burst);
+	stage_end(w, WORKER_STAGE_RECEIVE);
 	uint64_t start_tsc = clock_tsc();
 
-	w->device_tsc = 0;
 	w->now_ns = clock_ns_of_tsc(start_tsc);
 	set_time(w);
 
 	// 2. Whose are they? Prefetch the connections of ours.
 	pass_steer(w, &burst);
+	stage_end(w, WORKER_STAGE_STEER);
 
 	// 3. Ethernet, IP, TCP. In-order payload goes to on_data() of worker_conn.c: requests are
 	//    parsed in place and collected (dataplane/proto/session.c).
 	pass_input(w, &burst);
+	stage_end(w, WORKER_STAGE_INPUT);
 
 	// 4. Hash all keys, prefetch all buckets, then all items; then run the requests in order.
 	//    Replies go to the connections' send queues (dataplane/proto, dataplane/command).
 	session_run(&w->host);
+	stage_end(w, WORKER_STAGE_RUN);
 
 	// 5. What the requests meant for their connections: windows, closes.
 	worker_conns_settle(w);
+	stage_end(w, WORKER_STAGE_SETTLE);
 
 	// 6. Segments with the replies and the ACKs that are still owed; then the wire.
 	tcp_burst_end(w->tcp, w->now_ns);
+	stage_end(w, WORKER_STAGE_OUTPUT);
 	bool worked = burst.count > 0;
 
 	// A burst of many segments has gone to the device in part already.
@@ -66,7 +76,9 @@ ON_WORKER static bool worker_turn(struct worker *w)
 		counter_add(&w->stats.count[WORKER_COUNT_BUSY_TSC],
 			    clock_tsc() - start_tsc - w->device_tsc);
 	worker_tx_flush(w);
+	stage_end(w, WORKER_STAGE_TRANSMIT);
 	port_free(burst.frames, burst.count);
+	stage_end(w, WORKER_STAGE_RELEASE);
 
 	// 7. Timers, mail and the table's upkeep, each a bounded slice.
 	worked |= upkeep(w);
@@ -74,6 +86,8 @@ ON_WORKER static bool worker_turn(struct worker *w)
 	// 8. No pointer into the table survives this line: values that are being sent are held by a
 	//    reference (base/blob.h), all others have been copied.
 	rcu_quiescent();
+	stage_end(w, WORKER_STAGE_UPKEEP);
+	sample_end(w, burst.count > 0);
 
 	uint64_t end_tsc = clock_tsc();
 
@@ -83,6 +97,29 @@ ON_WORKER static bool worker_turn(struct worker *w)
 	else if (clock_ns_of_tsc(end_tsc) - w->now_ns > NS_PER_MS)
 		counter_add(&w->stats.count[WORKER_COUNT_LONG_TURNS], 1);
 	return worked;
+}
+
+ON_WORKER static void sample_begin(struct worker *w)
+{
+	if (unlikely(w->sample.turns_left == 0))
+		worker_sample_begin(w, clock_tsc());
+}
+
+ON_WORKER static void stage_end(struct worker *w, enum worker_stage stage)
+{
+	if (unlikely(w->sample.on))
+		worker_sample_lap(w, stage, clock_tsc());
+}
+
+/* A sample of over 1 ms is none: something else had the core, and would outweigh all others. */
+ON_WORKER static void sample_end(struct worker *w, bool received)
+{
+	if (!received)
+		return;
+	if (likely(!w->sample.on))
+		w->sample.turns_left--;
+	else if (worker_sample_tsc(w) < clock_tsc_hz() / 1000)
+		worker_sample_end(w);
 }
 
 uint64_t worker_cycles(void)

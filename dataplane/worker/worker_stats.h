@@ -17,11 +17,19 @@ enum worker_counter_id {
 	WORKER_COUNTERS
 };
 
+enum worker_stage {
+#define WORKER_STAGE(symbol, label) WORKER_STAGE_##symbol,
+#include "dataplane/worker/worker_stage.def"
+#undef WORKER_STAGE
+	WORKER_STAGES
+};
+
 /* Everything one worker counts. Written by it alone, read by the control thread. */
 struct worker_stats {
 	counter count[WORKER_COUNTERS];
-	counter connections; // open now
-	counter blocked;     // of those, how many wait for a forwarded request
+	counter stage_tsc[WORKER_STAGES]; // cycles, in sampled turns
+	counter connections;              // open now
+	counter blocked;                  // of those, how many wait for a forwarded request
 	struct drop_counters drops;
 	struct tcp_counters tcp;
 	struct cmd_counters commands;

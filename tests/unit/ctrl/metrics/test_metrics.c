@@ -88,6 +88,9 @@ static void test_samples_of_all_sources_are_there(void **state)
 	counter_set(&f.workers[1].count[WORKER_COUNT_TOTAL_TSC], 456);
 	counter_set(&f.workers[0].count[WORKER_COUNT_POLLS], 7);
 	counter_set(&f.workers[0].count[WORKER_COUNT_EMPTY_POLLS], 6);
+	counter_set(&f.workers[1].stage_tsc[WORKER_STAGE_INPUT], 21);
+	counter_set(&f.workers[1].count[WORKER_COUNT_STAGE_TURNS], 2);
+	counter_set(&f.workers[1].count[WORKER_COUNT_STAGE_REQUESTS], 5);
 	counter_set(&f.workers[0].connections, 3);
 	counter_set(&f.workers[0].drops.count[DROP_FAULT_INJECTED], 5);
 	counter_set(&f.workers[0].tcp.count[TCP_COUNT_RETRANSMITS], 4);
@@ -101,6 +104,9 @@ static void test_samples_of_all_sources_are_there(void **state)
 	assert_sample(text, "wirecache_worker_cycles_total{worker=\"1\"} 456");
 	assert_sample(text, "wirecache_worker_polls_total{worker=\"0\"} 7");
 	assert_sample(text, "wirecache_worker_empty_polls_total{worker=\"0\"} 6");
+	assert_sample(text, "wirecache_worker_stage_cycles_total{worker=\"1\",stage=\"input\"} 21");
+	assert_sample(text, "wirecache_worker_stage_turns_total{worker=\"1\"} 2");
+	assert_sample(text, "wirecache_worker_stage_requests_total{worker=\"1\"} 5");
 	assert_sample(text, "wirecache_worker_connections{worker=\"0\"} 3");
 	assert_sample(text, "wirecache_connections 3");
 	assert_sample(text, "wirecache_drops_total{reason=\"fault_injected\"} 5");
