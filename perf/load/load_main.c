@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/clock.h"
+#include "perf/load/load_link.h"
+#include "perf/load/load_report.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * wirecache-load: a load generator for RESP and memcached servers, over a DPDK port with our own
+ * TCP, or over kernel sockets. This file wires it: options, a link, the engine, the loop, the
+ * report.
+ */
+
+#define EXIT_USAGE 2
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	interrupted = 1;
+}
+
+static void pin(int core)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(core, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) != 0)
+		fprintf(stderr, "wirecache-load: cannot run on CPU %d: %s\n", core,
+			strerror(errno));
+}
+
+static void announce(void *arg, enum load_phase phase)
+{
+	const struct load_options *o = arg;
+
+	if (!o->announce)
+		return;
+	if (phase == LOAD_WARMUP || (phase == LOAD_MEASURING && o->warmup_s <= 0))
+		puts("connected");
+	if (phase == LOAD_MEASURING)
+		puts("measuring");
+	if (phase == LOAD_DONE)
+		puts("measured");
+	fflush(stdout);
+}
+
+static void run(const struct load_options *o, struct load_link *link, struct load *load)
+{
+	struct load_progress progress = {0};
+	uint64_t now_ns = clock_now_ns();
+
+	while (!load_turn(load, now_ns) && !interrupted) {
+		link->ops->send(link, now_ns);
+		now_ns = link->ops->receive(link, load_may_wait(load));
+		if (!o->quiet)
+			load_progress_tick(&progress, load, now_ns);
+	}
+	load_close_all(load);
+	link->ops->send(link, now_ns);
+}
+
+static int report(const struct load_options *o, const struct load *load)
+{
+	const struct load_results *results = load_results(load);
+	bool to_stdout = o->json && strcmp(o->json, "-") == 0;
+	FILE *json = to_stdout ? stdout : o->json ? fopen(o->json, "w") : NULL;
+
+	if (o->json && !json) {
+		fprintf(stderr, "wirecache-load: %s: %s\n", o->json, strerror(errno));
+		return EXIT_FAILURE;
+	}
+	if (!to_stdout)
+		load_report_text(o, results, stdout);
+	if (json) {
+		load_report_json(o, results, json);
+		fputc('\n', json);
+	}
+	if (json && !to_stdout && fclose(json) != 0)
+		return EXIT_FAILURE;
+	if (o->hdr_prefix && !load_report_hdr(o, results)) {
+		fprintf(stderr, "wirecache-load: %s_*.txt: %s\n", o->hdr_prefix, strerror(errno));
+		return EXIT_FAILURE;
+	}
+	if (load_failed(load))
+		fprintf(stderr, "wirecache-load: %s\n", results->why);
+	return load_failed(load) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	const struct sigaction stop = {.sa_handler = on_signal};
+	struct load_options options;
+	char why[LOAD_OPTIONS_WHY_MAX + LOAD_LINK_WHY_MAX];
+	struct load_link *link;
+	struct load *load;
+	int result = EXIT_FAILURE;
+
+	switch (load_options_parse(&options, NULL, argc, argv, why)) {
+	case LOAD_OPTIONS_OK:
+		break;
+	case LOAD_OPTIONS_HELP:
+		return EXIT_SUCCESS;
+	case LOAD_OPTIONS_BAD:
+		fprintf(stderr, "wirecache-load: %s\n", why);
+		return EXIT_USAGE;
+	}
+	clock_init();
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGTERM, &stop, NULL);
+	link = options.nic_device ? link_nic_new(&options, argv[0], why)
+				  : link_socket_new(&options, why);
+	if (!link) {
+		fprintf(stderr, "wirecache-load: %s\n", why);
+		return EXIT_FAILURE;
+	}
+	if (options.core >= 0)
+		pin(options.core);
+	load = load_new(&options, link, announce, &options);
+	if (load) {
+		run(&options, link, load);
+		result = report(&options, load);
+	} else {
+		fprintf(stderr,
+			"wirecache-load: no memory for so many clients or so long values\n");
+	}
+	link->ops->free(link);
+	load_free(load);
+	return result;
+}
