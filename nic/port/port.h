@@ -116,6 +116,9 @@ struct port_queue; // one queue pair of it; owned by one worker
 
 int port_system_start(const struct port_system_config *config, char *why);
 void port_system_stop(void);
+
+/* One more virtual device, which becomes the last port. After the start. */
+int port_system_add(const char *device, char *why);
 unsigned port_count(void);
 
 int port_open(unsigned index, const struct port_config *config, struct port **port, char *why);

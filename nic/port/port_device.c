@@ -36,6 +36,8 @@ int port_device_attach(const char *device, uint16_t *id, char *why)
 		return port_fail(-EINVAL, why, "'%s' is no device name", device);
 	memcpy(name, device, len);
 	name[len] = '\0';
+	if (port_pair_is(name))
+		return port_pair_attach(device, id, why);
 	if (port_device_is_virtual(name))
 		return attach_virtual(device, name, id, why);
 	return attach_pci(device, name, id, why);
@@ -45,12 +47,16 @@ void port_device_detach(uint16_t id)
 {
 	struct rte_eth_dev_info info;
 	bool known = rte_eth_dev_info_get(id, &info) == 0;
+	char name[RTE_ETH_NAME_MAX_LEN] = "";
 
+	rte_eth_dev_get_name_by_port(id, name);
 	rte_eth_dev_close(id);
 	// Virtual devices own kernel objects (sockets, taps, XDP programs), which go only with the
 	// device.
 	if (known && info.device)
 		rte_dev_remove(info.device);
+	if (port_pair_is(name))
+		port_pair_detach(name);
 }
 
 static int attach_virtual(const char *device, const char *name, uint16_t *id, char *why)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/contract.h"
 #include "base/secret.h"
 #include "nic/port/port_flow_hash.h"
 #include "nic/port/port_internal.h"
@@ -80,6 +81,21 @@ void port_system_stop(void)
 	running = false;
 	forget_config();
 	port_log_stop();
+}
+
+int port_system_add(const char *device, char *why)
+{
+	char **more = NULL;
+
+	REQUIRE(running && port_device_is_virtual(device));
+	why[0] = '\0';
+	more = realloc(devices, (devices_count + 1) * sizeof(*devices));
+	if (more)
+		devices = more;
+	if (!more || !(devices[devices_count] = strdup(device)))
+		return port_fail(-ENOMEM, why, "no memory for the list of devices");
+	devices_count++;
+	return 0;
 }
 
 unsigned port_count(void)

@@ -29,6 +29,7 @@ struct port_caps {
 	uint8_t rss_key_len;    // bytes; 0: its key cannot be set
 	uint16_t reta_size;     // entries; 0: its redirection table cannot be set
 	uint8_t tx_flags;       // FRAME_TX_* that the device fills in
+	uint64_t tx_marks;      // RTE_MBUF_F_RX_* that the other end of a pair is to see
 	bool exact_queues;      // spreads over all queues it has, so each must be polled
 };
 
@@ -58,6 +59,7 @@ struct port_queue {
 	uint16_t index;              // [const]
 	uint16_t frame_max;          // [const] bytes of the longest frame the device sends
 	uint8_t tx_flags;            // [const] FRAME_TX_* that the device fills in
+	uint64_t tx_marks;           // [const] mbuf flags of every frame sent
 	struct rte_mempool *rx_pool; // [const]
 	struct port_fault *fault;    // [const] once workers run; NULL: none
 	struct port_hash_trial hash;
@@ -105,6 +107,12 @@ bool port_device_is_virtual(const char *device);
 int port_device_attach(const char *device, uint16_t *id, char *why);
 void port_device_detach(uint16_t id);
 const char *port_system_device(unsigned index);
+
+/* port_pair.c: two ports of this process back to back. */
+bool port_pair_is(const char *device);
+int port_pair_attach(const char *device, uint16_t *id, char *why);
+void port_pair_describe(const char *device, struct port *port); // what the driver does not know
+void port_pair_detach(const char *name);                        // after its device has gone
 
 /* port_kernel.c: the kernel interface that some virtual devices sit on. */
 int port_kernel_prepare(const char *device, struct port_kernel_link *link, char *why);

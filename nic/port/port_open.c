@@ -15,7 +15,8 @@
  * gives back when it fails. Main thread.
  */
 
-static int configure(struct port *port, const struct port_config *config, char *why);
+static int configure(struct port *port, const char *device, const struct port_config *config,
+		     char *why);
 static int choose_queues(struct port *port, const struct port_config *config, char *why);
 static int choose_mtu(struct port *port, const struct rte_eth_dev_info *info, uint16_t wanted,
 		      char *why);
@@ -45,7 +46,7 @@ int port_open(unsigned index, const struct port_config *config, struct port **op
 		goto err_free;
 	port->virtual_device = port_device_is_virtual(device);
 	snprintf(port->name, sizeof(port->name), "%.*s", (int)strcspn(device, ","), device);
-	rc = configure(port, config, why);
+	rc = configure(port, device, config, why);
 	if (rc != 0)
 		goto err_detach;
 	*opened = port;
@@ -125,7 +126,8 @@ int port_queue_set_faults(struct port_queue *queue, const struct port_fault_conf
 	return 0;
 }
 
-static int configure(struct port *port, const struct port_config *config, char *why)
+static int configure(struct port *port, const char *device, const struct port_config *config,
+		     char *why)
 {
 	struct rte_eth_dev_info info;
 	struct rte_ether_addr mac;
@@ -140,6 +142,8 @@ static int configure(struct port *port, const struct port_config *config, char *
 	snprintf(port->driver, sizeof(port->driver), "%s", info.driver_name);
 	port->numa_node = rte_eth_dev_socket_id(port->id);
 	port_caps_probe(&info, &port->caps);
+	if (port_pair_is(device))
+		port_pair_describe(device, port);
 	rc = choose_queues(port, config, why);
 	if (rc == 0)
 		rc = configure_device(port, why);
@@ -266,6 +270,7 @@ static int queue_setup(struct port *port, uint16_t index)
 	queue->index = index;
 	queue->frame_max = (uint16_t)(port->mtu + PORT_L2_ROOM);
 	queue->tx_flags = port->caps.tx_flags;
+	queue->tx_marks = port->caps.tx_marks;
 	queue->rx_pool = port->rx_pool;
 	queue->hash.trust =
 		port->caps.rss_types && (port->caps.rx_offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH)

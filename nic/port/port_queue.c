@@ -197,6 +197,7 @@ static uint16_t mbufs_of_frames(struct port_queue *queue, struct frame *frames, 
 {
 	// The fault layer damages frames as a wire would, after the checksums are in.
 	uint8_t device_flags = queue->fault ? 0 : queue->tx_flags;
+	uint64_t marks = queue->fault ? 0 : queue->tx_marks;
 	uint16_t ready = 0;
 
 	for (uint16_t i = 0; i < count; i++) {
@@ -214,7 +215,7 @@ static uint16_t mbufs_of_frames(struct port_queue *queue, struct frame *frames, 
 		mbuf->data_off = (uint16_t)(frame->data - (uint8_t *)mbuf->buf_addr);
 		mbuf->data_len = (uint16_t)frame->len;
 		mbuf->pkt_len = frame->len;
-		mbuf->ol_flags = 0; // a received frame that is sent on brings flags of its own
+		mbuf->ol_flags = marks; // a received frame that is sent on brings flags of its own
 		if (by_us)
 			port_checksum_fill(frame->data, frame->len, frame->l2_len, frame->l3_len,
 					   by_us);
