@@ -210,11 +210,19 @@ static COLD void fail(struct load *load, const char *what, const char *detail)
 			 detail[0] ? ": " : "", detail);
 }
 
+static void measured_until_now(struct load *load)
+{
+	load->measured_to_ns = load->now_ns;
+	if (load->phase == LOAD_MEASURING)
+		load->results.seconds =
+			(double)(load->measured_to_ns - load->measured_from_ns) / 1e9;
+}
+
 /* There is no way on. */
 static COLD void give_up(struct load *load, const char *what, const char *detail)
 {
 	fail(load, what, detail);
-	load->measured_to_ns = load->now_ns;
+	measured_until_now(load);
 	load->phase = LOAD_DONE;
 }
 
@@ -570,6 +578,8 @@ void load_received(struct load_client *c, struct slice data, uint64_t now_ns)
 		struct load_request *request = &c->ring[c->tail & c->mask];
 
 		if (unlikely(c->tail == c->head)) {
+			load->results.counts.wrong++;
+			load->now_ns = now_ns;
 			give_up(load, "the server speaks unasked", "");
 			return;
 		}
@@ -667,7 +677,7 @@ static void expire_datagrams(struct load *load)
 
 static void measure_end(struct load *load)
 {
-	load->measured_to_ns = load->now_ns;
+	measured_until_now(load);
 	phase_begin(load, LOAD_DRAINING);
 }
 
@@ -723,7 +733,6 @@ static void next_phase(struct load *load)
 	case LOAD_DONE:
 		break;
 	}
-	load->results.seconds = (double)(load->measured_to_ns - load->measured_from_ns) / 1e9;
 }
 
 static void watch_silence(struct load *load)
