@@ -314,6 +314,9 @@ static const char *contradiction(const struct load_options *o)
 		return "values have at most 512 MiB, and a range goes upwards";
 	if (o->protocol == LOAD_MC_UDP && (o->data_max > LOAD_UDP_VALUE_MAX || o->big_clients))
 		return "over UDP values have at most 1300 bytes";
+	if (o->protocol == LOAD_MC_UDP &&
+	    o->multi_get * (load_options_key_bytes(o) + 1) > LOAD_UDP_VALUE_MAX)
+		return "over UDP the keys of a request have at most 1300 bytes together";
 	if (o->rate > 0 && o->requests)
 		return "--rate goes with --test-time, not with --requests";
 	if (o->reconnect_interval && o->protocol == LOAD_MC_UDP)

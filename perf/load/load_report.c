@@ -30,8 +30,10 @@ static double rate_of(const struct load_results *r)
 void load_progress_tick(struct load_progress *p, const struct load *load, uint64_t now_ns)
 {
 	static const char *const phases[] = {
-		[LOAD_CONNECTING] = "connecting", [LOAD_WARMUP] = "warming up",
-		[LOAD_MEASURING] = "measuring",   [LOAD_DRAINING] = "waiting for the last replies",
+		[LOAD_CONNECTING] = "connecting",
+		[LOAD_WARMUP] = "warming up",
+		[LOAD_MEASURING] = "measuring",
+		[LOAD_DRAINING] = "waiting for the last replies",
 		[LOAD_DONE] = "done",
 	};
 	const struct load_counts *c = &load_results(load)->counts;
@@ -77,8 +79,7 @@ void load_report_text(const struct load_options *o, const struct load_results *r
 	if (c->lost_datagrams)
 		fprintf(to, "%llu datagrams lost\n", (unsigned long long)c->lost_datagrams);
 	if (c->unsent)
-		fprintf(to,
-			"%llu requests were due and not sent: too fast for this server\n",
+		fprintf(to, "%llu requests were due and not sent: too fast for this server\n",
 			(unsigned long long)c->unsent);
 }
 

@@ -100,6 +100,7 @@ static const struct refused_case refused_cases[] = {
 	{"--rate 5 --requests 5", "--rate"},
 	{"-P memcache_meta --multi-key-get 2", "meta"},
 	{"-P memcache_udp --data-size 1301", "1300"},
+	{"-P memcache_udp --multi-key-get 77", "1300"},
 	{"-P memcache_udp --reconnect-interval 1", "UDP"},
 };
 
