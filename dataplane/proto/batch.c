@@ -7,12 +7,15 @@
 
 /*
  * The memory of the requests between feed and run, and the look-ahead over their keys. session.c
- * fills the batch through the parsers and runs it; by then batch_prefetch() has made the table's
- * lines arrive. Runs on the thread that owns the host.
+ * fills the batch through the parsers and runs it; batch_look_ahead() makes the table's lines arrive
+ * by the time they are needed. Runs on the thread that owns the host.
  */
 
-// Touching more lines than this before the first is used would push out what was touched first.
-#define BATCH_PREFETCH_KEYS_MAX 256
+// How many requests before its turn a request's buckets and items are touched: a core can wait for
+// about a dozen lines at a time, and more would only queue.
+#define BATCH_AHEAD_BUCKETS  16
+#define BATCH_AHEAD_ITEMS    8
+#define BATCH_AHEAD_KEYS_MAX 32 // of one request: reading many keys looks ahead by itself
 
 _Static_assert(BATCH_SCRATCH_BYTES % 8 == 0, "batch_alloc() rounds up to 8");
 
@@ -59,32 +62,35 @@ void batch_drop_chunks(struct batch *batch, struct scratch_chunk *until)
 	}
 }
 
-static uint32_t hash_keys(struct batch *batch, const struct table *table)
+static void touch_buckets(struct batch *batch, const struct table *table, uint32_t at)
 {
-	uint32_t total = 0;
+	struct request *r = &batch->requests[at];
 
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct request *r = &batch->requests[i];
-
-		for (uint32_t k = 0; k < r->key_count; k++) {
-			r->keys[k] = table_key(table, r->keys[k].bytes);
-			if (total++ < BATCH_PREFETCH_KEYS_MAX)
-				table_prefetch(table, r->keys[k].hash);
-		}
+	if (at >= batch->count)
+		return;
+	for (uint32_t k = 0; k < r->key_count; k++) {
+		r->keys[k] = table_key(table, r->keys[k].bytes);
+		if (k < BATCH_AHEAD_KEYS_MAX)
+			table_prefetch(table, r->keys[k].hash);
 	}
-	return total;
 }
 
-void batch_prefetch(struct batch *batch, const struct table *table)
+static void touch_items(const struct batch *batch, const struct table *table, uint32_t at)
 {
-	uint32_t left = hash_keys(batch, table);
+	const struct request *r = &batch->requests[at];
 
-	if (left > BATCH_PREFETCH_KEYS_MAX)
-		left = BATCH_PREFETCH_KEYS_MAX;
-	for (uint32_t i = 0; i < batch->count && left > 0; i++) {
-		const struct request *r = &batch->requests[i];
+	if (at >= batch->count)
+		return;
+	for (uint32_t k = 0; k < r->key_count && k < BATCH_AHEAD_KEYS_MAX; k++)
+		table_prefetch_item(table, r->keys[k].hash);
+}
 
-		for (uint32_t k = 0; k < r->key_count && left > 0; k++, left--)
-			table_prefetch_item(table, r->keys[k].hash);
-	}
+void batch_look_ahead(struct batch *batch, const struct table *table, uint32_t at)
+{
+	for (uint32_t i = 0; at == 0 && i < BATCH_AHEAD_BUCKETS; i++)
+		touch_buckets(batch, table, i);
+	for (uint32_t i = 0; at == 0 && i < BATCH_AHEAD_ITEMS; i++)
+		touch_items(batch, table, i);
+	touch_buckets(batch, table, at + BATCH_AHEAD_BUCKETS);
+	touch_items(batch, table, at + BATCH_AHEAD_ITEMS);
 }

@@ -80,5 +80,8 @@ static inline void batch_rewind(struct batch *batch, struct batch_mark mark)
 		batch_drop_chunks(batch, mark.chunks);
 }
 
-/* Hashes the keys of all requests and touches first their buckets, then their items. */
-void batch_prefetch(struct batch *batch, const struct table *table);
+/*
+ * Before the request number `at` runs, from 0 on: its keys have been hashed and its lines of the
+ * table are on their way. Does the same for requests further back, first buckets, then items.
+ */
+void batch_look_ahead(struct batch *batch, const struct table *table, uint32_t at);

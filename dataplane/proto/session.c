@@ -103,10 +103,10 @@ void session_run(struct session_host *host)
 	if (batch->count == 0)
 		return;
 	start_tsc = host->ops->cycles ? host->ops->cycles() : 0;
-	batch_prefetch(batch, host->cmd->table);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct request *r = &batch->requests[i];
 
+		batch_look_ahead(batch, host->cmd->table, i);
 		if (likely(!r->session->closing))
 			r->proto->run(host, r);
 	}

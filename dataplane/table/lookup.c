@@ -59,8 +59,13 @@ void table_prefetch_item(const struct table *table, uint64_t hash)
 	for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
 		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
 
-		if (word >> SLOT_TAG_SHIFT == tag || slot_is_chain(word))
-			prefetch_read(slot_item(word));
+		if (word >> SLOT_TAG_SHIFT == tag || slot_is_chain(word)) {
+			const uint8_t *item = (const uint8_t *)slot_item(word);
+
+			// A short key's value begins in the second line.
+			prefetch_read(item);
+			prefetch_read(item + CACHE_LINE_BYTES);
+		}
 	}
 }
 
