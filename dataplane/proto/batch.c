@@ -7,8 +7,8 @@
 
 /*
  * The memory of the requests between feed and run, and the look-ahead over their keys. session.c
- * fills the batch through the parsers and runs it; batch_look_ahead() makes the table's lines arrive
- * by the time they are needed. Runs on the thread that owns the host.
+ * fills the batch through the parsers and runs it; batch_look_ahead() makes the table's lines
+ * arrive by the time they are needed. Runs on the thread that owns the host.
  */
 
 // How many requests before its turn a request's buckets and items are touched: a core can wait for
