@@ -11,7 +11,8 @@ RUN_PACKAGES=(iproute2 ethtool procps kmod pciutils curl redis-tools netcat-open
 TEST_PACKAGES=(clang libclang-rt-14-dev redis-server redis-tools memcached libmemcached-tools
 	python3 python3-redis python3-pymemcache ethtool iproute2 iputils-ping netcat-openbsd
 	util-linux shellcheck)
-COMPARE_PACKAGES=(python3 redis-server redis-tools memcached util-linux)
+COMPARE_PACKAGES=(python3 redis-server redis-tools memcached libmemcached-tools gnuplot-nox
+	util-linux)
 
 # Of the packages given, those that are not installed, one a line.
 packages_missing() {

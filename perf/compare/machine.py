@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the kernel says: of the machine, of processes' time, and of who else took the cores."""
+import os
+import platform
+import re
+import subprocess
+import time
+
+
+def steal_and_total():
+    """Ticks that went to the hypervisor's other guests, and all ticks."""
+    with open("/proc/stat", encoding="ascii") as f:
+        fields = [int(x) for x in f.readline().split()[1:9]]
+    return fields[7], sum(fields)
+
+
+def tasks(pid):
+    return [int(x) for x in os.listdir("/proc/%d/task" % pid)]
+
+
+def schedstat_s(pid, task):
+    """Seconds that a thread ran, and that it was ready to run and did not."""
+    with open("/proc/%d/task/%d/schedstat" % (pid, task), encoding="ascii") as f:
+        ran, waited = f.read().split()[:2]
+    return int(ran) / 1e9, int(waited) / 1e9
+
+
+def process_cpu_s(pid):
+    """User and system time of all threads; the same sum as in /proc/PID/stat, not in ticks."""
+    return sum(schedstat_s(pid, task)[0] for task in tasks(pid))
+
+
+def waited_s(pid, core):
+    """Time that the threads pinned to that core waited for it."""
+    return sum(schedstat_s(pid, task)[1] for task in tasks(pid)
+               if os.sched_getaffinity(task) == {core})
+
+
+def listens(pid, port):
+    """Whether a TCP socket of the process' network namespace listens there."""
+    for table in ("tcp", "tcp6"):
+        with open("/proc/%d/net/%s" % (pid, table), encoding="ascii") as f:
+            for line in f.readlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                    return True
+    return False
+
+
+def output(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def version(*command):
+    found = re.search(r"\d+\.\d+(\.\d+)?", output(*command))
+    return found.group(0) if found else "?"
+
+
+def field_of(path, name):
+    with open(path, encoding="utf-8") as f:
+        return next((line.split(":", 1)[1].strip() for line in f if line.startswith(name)), "?")
+
+
+def describe():
+    dirty = "-dirty" if output("git", "status", "--porcelain", "--untracked-files=no") else ""
+    return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "commit": (output("git", "rev-parse", "HEAD") or "?") + dirty,
+            "machine": {"cpu": field_of("/proc/cpuinfo", "model name"), "cores": os.cpu_count(),
+                        "memory": field_of("/proc/meminfo", "MemTotal"),
+                        "kernel": platform.release(), "system": output("uname", "-srm")}}
+
+
+class HugePages:
+    """Pages of 2 MiB that hugepages.sh reserves for a run and that are given back after it."""
+    FOLDER = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+    def __init__(self):
+        self.added = 0
+        self.used = None         # the last answer
+
+    def counter(self, name):
+        with open(self.FOLDER + name, encoding="ascii") as f:
+            return int(f.read())
+
+    def get(self, mib):
+        """Whether that much is free for us: "yes" or "no"."""
+        try:
+            before, free = self.counter("nr_hugepages"), self.counter("free_hugepages")
+        except OSError:
+            return "no"
+        wanted = before - free + (mib + 1) // 2
+        done = subprocess.run(["./hugepages.sh", "reserve", str(wanted)], capture_output=True,
+                              check=False)
+        self.added += self.counter("nr_hugepages") - before
+        self.used = "yes" if done.returncode == 0 else "no"
+        return self.used
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.added > 0:
+            left = max(0, self.counter("nr_hugepages") - self.added)
+            with open(self.FOLDER + "nr_hugepages", "w", encoding="ascii") as f:
+                f.write("%d\n" % left)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rounds: every server once, in turns A B B A, so that whatever drifts hits all alike.
+
+A round counts when at most 2 % of its time went to the hypervisor (steal) or to other programs on
+the server's core (the time that the server's threads waited for it). One that does not is thrown
+away and taken again while the budget lasts; after that the quietest ones are kept and the rest of
+what disturbed them is said.
+"""
+import statistics
+import subprocess
+import threading
+import time
+
+import clients
+import machine
+import servers
+import workloads
+
+DISTURBED_MAX = 0.02
+REPEATS_OF_ONE = 2       # times the rounds asked for
+OPEN_LOOP_SHARE = 0.7
+GROWTH_RATE = 20000      # new keys per second
+FLUSH_S = 1              # ours gives memory back in the background
+SCRAPE_INTERVAL_S = 0.1
+FAILURES = (clients.LoadError, servers.ServerError, subprocess.SubprocessError, OSError,
+            ValueError, KeyError, ZeroDivisionError)
+
+
+class Clock:
+    """Marks the begin and the end of what is measured, on one server."""
+
+    def __init__(self, server, core):
+        self.server, self.core, self.marks = server, core, []
+
+    def mark(self):
+        self.marks.append({"time": time.monotonic(), "steal": machine.steal_and_total(),
+                           "waited": machine.waited_s(self.server.pid, self.core),
+                           "sample": self.server.sample()})
+
+    def window(self, outcome):
+        a, b = self.marks
+        seconds = b["time"] - a["time"]
+        waited = min(1, max(0, b["waited"] - a["waited"]) / seconds)
+        steal = (b["steal"][0] - a["steal"][0]) / max(1, b["steal"][1] - a["steal"][1])
+        return {"seconds": seconds, "waited": waited, "disturbed": max(waited, steal),
+                "ops": outcome.ops, "bytes": outcome.bytes, "in_flight": None}
+
+
+class NoServer:
+    """Of view C, where the client brings its own."""
+    name, pid = "wirecache", 1
+
+    def speaks(self, _workload):
+        return True
+
+    def alive(self):
+        return True
+
+    def stop(self):
+        pass
+
+    def pause(self):
+        pass
+
+    def resume(self):
+        pass
+
+    def sample(self):
+        return {}
+
+    def figures(self, _before, _after, _window):
+        return {}
+
+
+class Meanwhile:
+    """What goes on beside a latency measurement: another load, or a monitoring system."""
+
+    def __init__(self, server, workload, site):
+        self.server, self.workload, self.site = server, workload, site
+        self.ending = threading.Event()
+        self.writer = self.scraper = None
+
+    def __enter__(self):
+        if self.workload.name == "latency_growth":
+            load = clients.WirecacheLoad(self.site)
+            command = load.command(self.server, self.workload, [
+                "--ratio", "1:0", "--key-pattern", "S:S", "--key-prefix", "new:", "--key-maximum",
+                str(10 * workloads.MILLION), "--clients", "4", "--pipeline", "8", "--rate",
+                str(GROWTH_RATE), "--test-time", "60"])
+            self.writer = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                                           stderr=subprocess.DEVNULL)
+        if self.workload.name == "latency_scrape":
+            self.scraper = threading.Thread(target=self.scrape)
+            self.scraper.start()
+        return self
+
+    def scrape(self):
+        while not self.ending.wait(SCRAPE_INTERVAL_S):
+            self.server.scrape()
+
+    def __exit__(self, *_):
+        self.ending.set()
+        if self.scraper:
+            self.scraper.join()
+        if self.writer:
+            self.writer.kill()
+            self.writer.wait()
+
+
+class Cell:
+    """One workload on all servers that speak it."""
+
+    def __init__(self, workload, candidates, site):
+        self.workload, self.site = workload, site
+        self.servers = [s for s in candidates if s.speaks(workload)]
+        self.client = clients.client_of(workload, site)
+        self.rate = None
+        self.failed = {}     # server -> why
+        self.commands = {}
+        self.rounds = []     # each server -> figures
+        self.thrown_away = 0
+
+    def alive(self):
+        return [s for s in self.servers if s.name not in self.failed]
+
+    def prepare(self, server):
+        if self.workload.name == "latency_growth":
+            target = server.target(self.workload)
+            subprocess.run(target.prefix() + ["redis-cli", "-h", target.host, "-p",
+                                              str(target.port), "FLUSHALL"],
+                           capture_output=True, check=True)
+            time.sleep(FLUSH_S)
+            clients.WirecacheLoad(self.site).fill(server, self.workload)
+
+    def one(self, server):
+        """Figures of one server in one round."""
+        clock = Clock(server, self.site.server_core)
+        window = {"seconds": self.site.seconds, "warmup": self.site.warmup, "rate": self.rate}
+        server.resume()
+        try:
+            self.prepare(server)
+            with Meanwhile(server, self.workload, self.site):
+                outcome = self.client.run(server, self.workload, window, clock.mark)
+        finally:
+            server.pause()
+        self.commands[server.name] = outcome.command
+        if len(clock.marks) != 2 or outcome.ops == 0:
+            raise clients.LoadError("nothing was measured")
+        measured = clock.window(outcome)
+        if self.workload.view == "B":  # nobody else sends, and all is counted
+            measured["in_flight"] = self.workload.connections * self.workload.pipeline
+        figures = {"ops_per_s": outcome.rate,
+                   "disturbed": max(measured["disturbed"], outcome.disturbed)}
+        figures.update(server.figures(clock.marks[0]["sample"], clock.marks[1]["sample"],
+                                      measured))
+        figures.update(outcome.figures)
+        return figures
+
+    def one_or_failure(self, server):
+        """A server that lives gets a second chance: a machine that is busy elsewhere may have
+        kept it from any reply at all."""
+        for chance in (1, 2):
+            try:
+                return self.one(server)
+            except FAILURES as error:
+                if chance == 2 or not server.alive():
+                    self.failed[server.name] = str(error) or type(error).__name__
+                    return None
+        return None
+
+    def calibrate(self):
+        """The rate of an open loop, the same for all: a share of what the first peer can do."""
+        if self.workload.name == "latency_idle":
+            self.rate = clients.IDLE_RATE
+        elif self.workload.open_loop:
+            peers = [s for s in self.alive() if s.name != "wirecache"]
+            figures = self.one_or_failure((peers or self.alive())[0])
+            self.rate = figures and OPEN_LOOP_SHARE * figures["ops_per_s"]
+
+    def round(self, number):
+        order = self.alive() if number % 2 == 0 else self.alive()[::-1]
+        done = {s.name: self.one_or_failure(s) for s in order}
+        return {name: figures for name, figures in done.items() if figures}
+
+    def measure(self, budget):
+        self.calibrate()
+        wanted = self.site.rounds
+        while self.alive() and len(self.rounds) < wanted * (1 + REPEATS_OF_ONE):
+            quiet = sum(worst(r) <= DISTURBED_MAX for r in self.rounds)
+            if quiet >= wanted or len(self.rounds) >= wanted and not budget.take():
+                break
+            self.rounds.append(self.round(len(self.rounds)))
+        self.thrown_away = max(0, len(self.rounds) - wanted)
+        self.rounds = sorted(self.rounds, key=worst)[:wanted]
+
+    def values(self, name, key):
+        return [r[name][key] for r in self.rounds if name in r and key in r[name]]
+
+    def median(self, name, key):
+        values = self.values(name, key)
+        return statistics.median(values) if values and name not in self.failed else None
+
+    def spread(self, name, key):
+        """Half the range, as a part of the median."""
+        values, middle = self.values(name, key), self.median(name, key)
+        return (max(values) - min(values)) / 2 / middle if middle else None
+
+    def disturbed(self):
+        return sum(worst(r) > DISTURBED_MAX for r in self.rounds)
+
+
+class Budget:
+    """How many rounds a whole run may repeat."""
+
+    def __init__(self, repeats):
+        self.repeats = repeats
+
+    def take(self):
+        self.repeats -= 1
+        return self.repeats >= 0
+
+
+def worst(figures_of):
+    return max((f["disturbed"] for f in figures_of.values()), default=1)
