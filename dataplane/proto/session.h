@@ -16,7 +16,7 @@
  * The host feeds the bytes of many sessions into one batch, then runs it:
  *
  *   session_feed() ...   parse complete requests in place; remember or land what is incomplete
- *   session_run()        hash all keys, prefetch all buckets, then all items, then execute in order
+ *   session_run()        execute in order, with the lines of the next requests on their way
  *
  * A request never waits in the batch beyond session_run(). All calls for a host come from its
  * thread. What a parser needs beside this header is in batch.h (memory of a request) and landing.h

@@ -57,7 +57,7 @@ ON_WORKER static bool worker_turn(struct worker *w)
 	pass_input(w, &burst);
 	stage_end(w, WORKER_STAGE_INPUT);
 
-	// 4. Hash all keys, prefetch all buckets, then all items; then run the requests in order.
+	// 4. Run the requests in order, while the buckets and items of the next ones arrive.
 	//    Replies go to the connections' send queues (dataplane/proto, dataplane/command).
 	session_run(&w->host);
 	stage_end(w, WORKER_STAGE_RUN);
