@@ -26,7 +26,7 @@
 #define PEERS            64
 #define ARP_REACHABLE_NS (60 * NS_PER_S)
 #define RESOLVE_NS_MAX   (10 * NS_PER_S)
-#define GOODBYE_NS_MAX   (200 * NS_PER_MS)
+#define GOODBYE_NS_MAX   (2 * NS_PER_S)
 #define TIMER_BUDGET     64
 #define RECEIVE_WINDOW   (1u << 20)
 #define SEND_POOL        (256u << 20)
@@ -341,17 +341,37 @@ static void nic_send(struct load_link *link, uint64_t now_ns)
 
 /* --- life --- */
 
+static void abort_conn(void *arg, struct tcp_conn *conn)
+{
+	tcp_abort(conn);
+}
+
+/*
+ * What load_close_all() has closed says goodbye, and what the server does not answer in time is
+ * reset: a connection that it believed to be open would be in the way of the next load's.
+ */
+static void say_goodbye(struct link_nic *l)
+{
+	uint64_t until_ns = clock_now_ns() + GOODBYE_NS_MAX;
+	uint32_t cursor = 0;
+
+	nic_send(&l->link, l->now_ns);
+	while (tcp_conn_count(l->tcp) > 0 && l->now_ns < until_ns) {
+		nic_receive(&l->link, false);
+		nic_send(&l->link, l->now_ns);
+	}
+	do {
+		tcp_walk(l->tcp, &cursor, PORT_BURST_MAX, abort_conn, NULL);
+		nic_send(&l->link, l->now_ns);
+	} while (cursor != 0);
+}
+
 static void nic_free(struct load_link *link)
 {
 	struct link_nic *l = link_of(link);
-	uint64_t until_ns = clock_now_ns() + GOODBYE_NS_MAX;
 
-	// What load_close_all() has closed says goodbye.
-	nic_send(link, l->now_ns);
-	while (l->tcp && tcp_conn_count(l->tcp) > 0 && l->now_ns < until_ns) {
-		nic_receive(link, false);
-		nic_send(link, l->now_ns);
-	}
+	if (l->ip && l->tcp)
+		say_goodbye(l);
 	tcp_free(l->tcp);
 	ip_free(l->ip);
 	neigh_table_free(l->neighbours);

@@ -11,12 +11,13 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 
 import harness
 from harness import Appliance, Checks, Skip, have, sh
 
 LOAD = os.path.join(harness.BUILD, "perf", "wirecache-load")
-REDIS, MEMCACHED, PROXY = 7391, 7392, 7393
+REDIS, MEMCACHED, PROXY, METRICS = 7391, 7392, 7393, 7394
 KEYS = 20000
 PAUSE_S, RATE, TIME_S = 0.5, 1000, 4
 
@@ -236,6 +237,14 @@ def check_wire(options):
     assert abs(found["rate"] - 2000) < 200, found
 
 
+def check_goodbye(options, metrics_port):
+    """Connections that the server believed to be open would be in the way of the next load's."""
+    load("--ratio", "0:1", "--clients", "8000", "--test-time", "0.3", *options)
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=5) as reply:
+        left = next(line for line in reply.read().decode().splitlines() if line.startswith("wirecache_connections "))
+    assert int(left.split()[1]) < 80, left
+
+
 def over_af_xdp():
     with Appliance(kind="af_xdp"):
         sh("ip", "addr", "flush", "dev", "client0")
@@ -249,7 +258,7 @@ def over_vhost():
     with tempfile.TemporaryDirectory() as folder:
         command = [harness.BINARY, "--nic-device", f"net_vhost0,iface={folder}/wire,queues=1", "--nic-address", f"{harness.SERVER}/24",
                    "--nic-huge-pages", "no", "--nic-memory-mib", "256", "--workers", "1", "--worker-cores", "1", "--control-core", "0",
-                   "--admin-port", "0", "--metrics-port", "0", "--maxmemory", "256mb"]
+                   "--admin-port", "0", "--metrics-port", str(METRICS), "--maxmemory", "256mb"]
         log = open(f"{folder}/log", "w+")
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
@@ -258,7 +267,9 @@ def over_vhost():
                 if "wirecache serves" in log.read() or process.poll() is not None:
                     break
                 time.sleep(0.1)
-            check_wire(wire_options(f"net_virtio_user0,path={folder}/wire,queues=1"))
+            options = wire_options(f"net_virtio_user0,path={folder}/wire,queues=1")
+            check_wire(options)
+            check_goodbye(options, METRICS)
             process.send_signal(signal.SIGTERM)
             log.seek(0)
             assert process.wait(timeout=20) == 0, log.read()
