@@ -34,7 +34,7 @@ struct options {
 	uint16_t queues;
 	uint32_t address; // as on the wire
 	uint32_t send_count;
-	bool huge_pages;
+	uint32_t huge_pages_mib; // 0: ordinary ones
 };
 
 struct lane {
@@ -246,7 +246,7 @@ static void *lane_run(void *arg)
 static int usage(void)
 {
 	fprintf(stderr, "usage: port_reflect DEVICE [--queues N] [--address A.B.C.D] [--send "
-			"COUNT] [--huge]\n");
+			"COUNT] [--huge MIB]\n");
 	return 2;
 }
 
@@ -258,12 +258,10 @@ static int parse(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		const char *value = i + 1 < argc ? argv[i + 1] : "";
 
-		if (strcmp(argv[i], "--huge") == 0) {
-			options.huge_pages = true;
-			continue;
-		}
 		if (strcmp(argv[i], "--queues") == 0)
 			options.queues = (uint16_t)atoi(value);
+		else if (strcmp(argv[i], "--huge") == 0)
+			options.huge_pages_mib = (uint32_t)atoi(value);
 		else if (strcmp(argv[i], "--send") == 0)
 			options.send_count = (uint32_t)atoi(value);
 		else if (strcmp(argv[i], "--address") != 0 ||
@@ -280,8 +278,8 @@ static int start(void)
 		.program = "port_reflect",
 		.devices = &options.device,
 		.devices_count = 1,
-		.huge_pages = options.huge_pages,
-		.memory_mib = 192,
+		.huge_pages = options.huge_pages_mib > 0,
+		.memory_mib = options.huge_pages_mib > 0 ? options.huge_pages_mib : 192,
 	};
 	struct port_config config = {.queues_wanted = options.queues};
 	struct port_info info;
