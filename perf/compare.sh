@@ -107,7 +107,7 @@ start_appliance() {
 	say "starting the appliance"
 	started_appliance=yes
 	./run.sh up -- --workers 1 --worker-cores "$SERVER_CORE" --control-core "$CLIENT_CORE" \
-		--poll-idle busy --maxmemory 1gb >"$RUN_DIR/up.log" 2>&1 || {
+		--poll-idle busy --maxmemory 1gb >"$RUN_DIR/up.log" 2>&1 8>&- || {
 		tail -n 20 "$RUN_DIR/up.log" >&2
 		fail "run.sh up failed"
 	}
@@ -178,6 +178,9 @@ done
 [[ $EUID -eq 0 ]] || fail "needs root: sudo perf/compare.sh"
 [[ $(nproc) -ge 2 ]] || fail "needs two cores: one for the server, one for the client"
 
+# One at a time: there is one server's core, and one namespace of the peers.
+exec 8>/run/wirecache-compare.lock
+flock -n 8 || fail "another compare.sh is at work: wait for it, or interrupt it"
 RUN_DIR=$(mktemp -d /tmp/wirecache-compare.XXXXXX)
 trap cleanup EXIT
 trap 'exit 130' INT

@@ -216,8 +216,9 @@ def lab_paused(pid):
     try:
         yield
     finally:
-        if pid:
-            os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            if pid:
+                os.kill(pid, signal.SIGCONT)
 
 
 def parse_arguments():
