@@ -20,19 +20,21 @@
  * comes after. Called by the engine and by main()'s loop.
  */
 
-#define PORTS_FIRST      1024
-#define PORT_TRIES       64 // for one that is free
-#define NEIGHBOURS       16
-#define PEERS            64
-#define ARP_REACHABLE_NS (60 * NS_PER_S)
-#define RESOLVE_NS_MAX   (10 * NS_PER_S)
-#define GOODBYE_NS_MAX   (2 * NS_PER_S)
-#define TIMER_BUDGET     64
-#define RECEIVE_WINDOW   (1u << 20)
-#define SEND_POOL        (256u << 20)
-#define REORDER_POOL     (64u << 20)
-#define REORDER_CONN     (1u << 20)
-#define TIME_WAIT_NS     NS_PER_MS // the server has closed by then, or timestamps tell (RFC 6191)
+#define PORTS_FIRST         1024
+#define PORT_TRIES          64 // for one that is free
+#define NEIGHBOURS          16
+#define PEERS               64
+#define ARP_REACHABLE_NS    (60 * NS_PER_S)
+#define RESOLVE_NS_MAX      (10 * NS_PER_S)
+#define GOODBYE_NS_MAX      (2 * NS_PER_S)
+#define QUIET_NS_PER_CLIENT (50 * NS_PER_US) // 10,000: more than a retransmission takes
+#define RESET_PAUSE_NS      (100 * NS_PER_US)
+#define TIMER_BUDGET        64
+#define RECEIVE_WINDOW      (1u << 20)
+#define SEND_POOL           (256u << 20)
+#define REORDER_POOL        (64u << 20)
+#define REORDER_CONN        (1u << 20)
+#define TIME_WAIT_NS        NS_PER_MS // the server has closed by then, or timestamps tell (RFC 6191)
 
 struct link_nic {
 	struct load_link link;
@@ -352,17 +354,27 @@ static void abort_conn(void *arg, struct tcp_conn *conn)
  */
 static void say_goodbye(struct link_nic *l)
 {
-	uint64_t until_ns = clock_now_ns() + GOODBYE_NS_MAX;
+	uint64_t until_ns = clock_now_ns() + GOODBYE_NS_MAX, quiet_from_ns = l->now_ns;
+	uint64_t quiet_ns = l->options->clients * QUIET_NS_PER_CLIENT;
 	uint32_t cursor = 0;
 
 	nic_send(&l->link, l->now_ns);
-	while (tcp_conn_count(l->tcp) > 0 && l->now_ns < until_ns) {
+	// Also when all is said here: a last ACK that was lost is asked for again.
+	while ((tcp_conn_count(l->tcp) > 0 || l->now_ns < quiet_from_ns + quiet_ns) &&
+	       l->now_ns < until_ns) {
 		nic_receive(&l->link, false);
+		if (l->received_count > 0)
+			quiet_from_ns = l->now_ns;
 		nic_send(&l->link, l->now_ns);
 	}
 	do {
 		tcp_walk(l->tcp, &cursor, PORT_BURST_MAX, abort_conn, NULL);
 		nic_send(&l->link, l->now_ns);
+		// Not faster than a device takes them: nobody says them again.
+		for (until_ns = l->now_ns + RESET_PAUSE_NS; l->now_ns < until_ns;) {
+			nic_receive(&l->link, false);
+			nic_send(&l->link, l->now_ns);
+		}
 	} while (cursor != 0);
 }
 
