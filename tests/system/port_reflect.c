@@ -255,7 +255,7 @@ static int parse(int argc, char **argv)
 	options.device = argc > 1 ? argv[1] : NULL;
 	if (!options.device || inet_pton(AF_INET, "10.99.0.2", &options.address) != 1)
 		return usage();
-	for (int i = 2; i < argc; i++) {
+	for (int i = 2; i < argc; i += 2) {
 		const char *value = i + 1 < argc ? argv[i + 1] : "";
 
 		if (strcmp(argv[i], "--queues") == 0)
@@ -267,7 +267,6 @@ static int parse(int argc, char **argv)
 		else if (strcmp(argv[i], "--address") != 0 ||
 			 inet_pton(AF_INET, value, &options.address) != 1)
 			return usage();
-		i++;
 	}
 	return options.queues >= 1 && options.queues <= QUEUES_MAX ? 0 : usage();
 }
