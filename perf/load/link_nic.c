@@ -27,14 +27,14 @@
 #define ARP_REACHABLE_NS    (60 * NS_PER_S)
 #define RESOLVE_NS_MAX      (10 * NS_PER_S)
 #define GOODBYE_NS_MAX      (2 * NS_PER_S)
-#define QUIET_NS_PER_CLIENT (50 * NS_PER_US) // 10,000: more than a retransmission takes
+#define QUIET_NS_PER_CLIENT (50 * NS_PER_US)
 #define RESET_PAUSE_NS      (100 * NS_PER_US)
 #define TIMER_BUDGET        64
 #define RECEIVE_WINDOW      (1u << 20)
 #define SEND_POOL           (256u << 20)
 #define REORDER_POOL        (64u << 20)
 #define REORDER_CONN        (1u << 20)
-#define TIME_WAIT_NS        NS_PER_MS // the server has closed by then, or timestamps tell (RFC 6191)
+#define TIME_WAIT_NS        NS_PER_MS // or timestamps tell old from new (RFC 6191)
 
 struct link_nic {
 	struct load_link link;
