@@ -26,7 +26,7 @@
 #define PEERS               64
 #define ARP_REACHABLE_NS    (60 * NS_PER_S)
 #define RESOLVE_NS_MAX      (10 * NS_PER_S)
-#define GOODBYE_NS_MAX      (2 * NS_PER_S)
+#define GOODBYE_NS_MAX      (10 * NS_PER_S)
 #define QUIET_NS_PER_CLIENT (50 * NS_PER_US)
 #define RESET_PAUSE_NS      (100 * NS_PER_US)
 #define TIMER_BUDGET        64
@@ -349,7 +349,7 @@ static void abort_conn(void *arg, struct tcp_conn *conn)
 }
 
 /*
- * What load_close_all() has closed says goodbye, and what the server does not answer in time is
+ * What load_close_some() has closed says goodbye, and what the server does not answer in time is
  * reset: a connection that it believed to be open would be in the way of the next load's.
  */
 static void say_goodbye(struct link_nic *l)

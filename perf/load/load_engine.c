@@ -287,16 +287,19 @@ bool load_turn(struct load *load, uint64_t now_ns)
 	return false;
 }
 
-void load_close_all(struct load *load)
+bool load_close_some(struct load *load, uint32_t max)
 {
 	for (uint32_t i = 0; i < load->clients_count; i++) {
 		struct load_client *c = &load->clients[i];
 
 		if (c->state == CLIENT_CLOSED)
 			continue;
+		if (max-- == 0)
+			return true;
 		load->link->ops->close(load->link, c);
 		load__client_gone(load, c);
 	}
+	return false;
 }
 
 bool load_may_wait(const struct load *load)

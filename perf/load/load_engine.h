@@ -66,8 +66,11 @@ void load_free(struct load *load);
 /* Opens, writes, times out, moves on to the next phase. True when the load is over. */
 bool load_turn(struct load *load, uint64_t now_ns);
 
-/* Ends all connections, for the link to say goodbye. */
-void load_close_all(struct load *load);
+/*
+ * Ends up to `max` connections, for the link to say goodbye. True: there are more. All at once would
+ * be more than a device's ring holds, and what it drops is said again much later.
+ */
+bool load_close_some(struct load *load, uint32_t max);
 
 /* Nothing is due before the next reply: the link need not hurry. */
 bool load_may_wait(const struct load *load);

@@ -15,7 +15,9 @@
  * report.
  */
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE     2
+#define CLOSE_BATCH    32 // connections: a few of them fit the smallest ring, of 256 frames
+#define CLOSE_PAUSE_NS (500 * NS_PER_US)
 
 static volatile sig_atomic_t interrupted;
 
@@ -50,6 +52,19 @@ static void announce(void *arg, enum load_phase phase)
 	fflush(stdout);
 }
 
+static void close_all(struct load_link *link, struct load *load, uint64_t now_ns)
+{
+	while (load_close_some(load, CLOSE_BATCH)) {
+		uint64_t until_ns = now_ns + CLOSE_PAUSE_NS;
+
+		do {
+			link->ops->send(link, now_ns);
+			now_ns = link->ops->receive(link, false);
+		} while (now_ns < until_ns);
+	}
+	link->ops->send(link, now_ns);
+}
+
 static void run(const struct load_options *o, struct load_link *link, struct load *load)
 {
 	struct load_progress progress = {0};
@@ -61,8 +76,7 @@ static void run(const struct load_options *o, struct load_link *link, struct loa
 		if (!o->quiet)
 			load_progress_tick(&progress, load, now_ns);
 	}
-	load_close_all(load);
-	link->ops->send(link, now_ns);
+	close_all(link, load, now_ns);
 }
 
 static int report(const struct load_options *o, const struct load *load)

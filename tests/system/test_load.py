@@ -240,7 +240,7 @@ def check_wire(options):
 def check_goodbye(options, metrics_port):
     """Connections that the server believed to be open would be in the way of the next load's."""
     load("--ratio", "0:1", "--clients", "8000", "--test-time", "0.3", *options)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 10
     while True:
         with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=5) as reply:
             left = next(line for line in reply.read().decode().splitlines() if line.startswith("wirecache_connections "))
