@@ -5,11 +5,13 @@ Every one of them returns an Outcome: how much was done in the window between tw
 and figures of its own. Views B and C, and all latencies, are wirecache-load's; the rates of view A
 those of clients that others have written.
 """
+import contextlib
 import csv
 import dataclasses
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -26,6 +28,7 @@ GRACE_S = 60             # beyond the time that a load is to take
 CALIBRATION_REQUESTS = 20000
 IDLE_RATE = 1000         # requests/s that leave a server nearly idle
 POLL_S = 0.02
+SETTLE_S = 0.004         # the load acknowledges what came last before its server is stopped
 FILL_CLIENTS, FILL_PIPELINE = 8, 32
 MEMTIER_FIRST_KEY = 10 ** 11  # it does not pad with zeroes, and keys have 12 digits
 MEMASLAP_WINDOW = "1k"   # keys of each connection
@@ -48,10 +51,6 @@ class Outcome:
     command: str = ""
     disturbed: float = 0     # where the server is the client's own
     figures: dict = dataclasses.field(default_factory=dict)
-
-
-def clock_text(seconds):
-    return "%g" % seconds
 
 
 class Child:
@@ -98,10 +97,9 @@ def key_options(workload, first=0):
             "--data-size", str(workload.value_bytes)]
 
 
-def load_options(workload, seconds, warmup):
+def load_options(workload):
     options = key_options(workload) + ["--clients", str(workload.connections), "--pipeline",
-                                       str(workload.pipeline), "--test-time", clock_text(seconds),
-                                       "--warmup", clock_text(warmup), "--verify",
+                                       str(workload.pipeline), "--verify",
                                        "none" if workload.name == "echo" else "hits",
                                        "--key-pattern", "%s:%s" % (2 * (workload.pattern,))]
     return options + list(workloads.LOAD_OPTIONS[workload.name])
@@ -113,11 +111,48 @@ def latencies(load):
     return {"us_" + k: load["latency_us"][k] for k in ("p50", "p99", "p999", "p9999")}
 
 
+class Session:
+    """A load generator that stays connected to a server, and sleeps unless it is asked to load."""
+
+    def __init__(self, command):
+        self.command = command
+        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.errors, text=True)
+
+    def answer(self, seconds):
+        """A line, within that time and some grace."""
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds + GRACE_S)
+        line = self.process.stdout.readline() if ready else ""
+        if not line:
+            self.errors.seek(0)
+            raise LoadError("wirecache-load: " + (self.errors.read().strip() or "no answer"))
+        return line
+
+    def measure(self, seconds):
+        self.process.stdin.write("%g\n" % seconds)
+        self.process.stdin.flush()
+        return json.loads(self.answer(seconds))
+
+    def close(self):
+        """Ends it within a time in which a server that lives sees all of its connections end."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+
 class WirecacheLoad:
-    """Our own load generator, over the wire or kernel sockets."""
+    """Our own load generator, over the wire or kernel sockets. It keeps a session per server."""
 
     def __init__(self, site):
         self.site = site
+        self.sessions = {}   # by the server's name, with what it was opened for
 
     def command(self, server, workload, more):
         target = server.target(workload)
@@ -133,22 +168,40 @@ class WirecacheLoad:
         with Child(command, SLOW_SERVER_MAX_S) as child:
             return json.loads(child.finish())
 
+    def session(self, server, workload, rate):
+        wanted = (workload, rate)
+        if self.sessions.get(server.name, (None,))[0] != wanted:
+            self.leave(server)
+            more = load_options(workload) + (["--rate", "%d" % rate] if rate else [])
+            session = Session(self.command(server, workload, more + ["--on-demand"]))
+            self.sessions[server.name] = (wanted, session)
+            session.answer(0)
+        return self.sessions[server.name][1]
+
+    def leave(self, server):
+        """The server must run."""
+        _, session = self.sessions.pop(server.name, (None, None))
+        if session:
+            session.close()
+
     def run(self, server, workload, window, mark):
-        more = load_options(workload, window["seconds"], window["warmup"])
-        if window.get("rate"):
-            more += ["--rate", "%d" % window["rate"]]
-        command = self.command(server, workload, more + ["--announce", "--json", "-"])
-        with Child(command, window["seconds"] + window["warmup"] + GRACE_S) as child:
-            for line in child.process.stdout:
-                if line.strip() in ("measuring", "measured"):
-                    mark()
-                if line.strip() == "measured":
-                    break
-            load = json.loads(child.finish())
+        """Nothing is under way when the marks are set, so that server and load count the same."""
+        try:
+            session = self.session(server, workload, window.get("rate"))
+            session.measure(window["warmup"])
+            mark()
+            load = session.measure(window["seconds"])
+            mark()
+        except BaseException:
+            self.leave(server)
+            raise
+        time.sleep(SETTLE_S)
         big = load.get("big") or {"requests": 0, "bytes": 0}
         values = (load["hits"] + load["sets"]) * workload.value_bytes + big["bytes"]
-        return Outcome(load["requests"] + big["requests"], load["rate"], values,
-                       " ".join(command), figures=latencies(load))
+        timed = load["requests"] + big["requests"]
+        return Outcome(load["requests_all"], load["rate"],
+                       values * load["requests_all"] // max(1, timed), " ".join(session.command),
+                       figures=latencies(load))
 
 
 def server_protocol(workload):
@@ -169,7 +222,8 @@ class InProcess:
                    str(self.site.server_core), "--maxmemory-mib", str(mib), "--nic-huge-pages",
                    huge, "--nic-memory-mib", str(servers.NIC_MEMORY_MIB), "--quiet"]
         command += ["--huge-pages"] if huge == "yes" else []
-        command += load_options(workload, window["seconds"], window["warmup"]) + ["--json", "-"]
+        command += load_options(workload) + ["--test-time", "%g" % window["seconds"], "--warmup",
+                                             "%g" % window["warmup"], "--json", "-"]
         waited, start_s = 0, time.monotonic()
         mark()
         with Child(command, SLOW_SERVER_MAX_S) as child:
@@ -189,6 +243,9 @@ class InProcess:
         return Outcome(load["requests"], load["rate"], command=" ".join(command),
                        disturbed=disturbed, figures=figures)
 
+    def leave(self, _server):
+        pass
+
     def waited_s(self, pid):
         try:
             return machine.waited_s(pid, self.site.server_core)
@@ -203,6 +260,9 @@ class RealClient:
         self.site = site
         self.rates = {}      # by server and workload: redis-benchmark counts requests, not seconds
         self.memtier = memtier()
+
+    def leave(self, _server):
+        pass
 
     def run(self, server, workload, window, mark):
         target = server.target(workload)

@@ -20,10 +20,14 @@ import rounds
 import servers
 import workloads
 
-REPEATS = {True: 4, False: 40}           # of rounds, in a whole run; by --quick
-ROUNDS = 5
-SECONDS = {True: 0.25, False: 0.6}
-WARMUP = {True: 0.08, False: 0.2}
+# By --quick. Many short rounds rather than few long ones: the machine's speed changes from second to
+# second, and servers that are measured within a tenth of one see the same machine.
+REPEATS_S = {True: 8, False: 120}        # of rounds, in a whole run
+ROUNDS = {"A": 9, "B": 15, "C": 5}
+SECONDS = {True: {"A": 0.2, "B": 0.06, "C": 0.25}, False: {"A": 0.3, "B": 0.15, "C": 0.6}}
+WARMUP = {True: 0.05, False: 0.03}
+WARMUP_IN_PROCESS = 0.1                  # of a server that has just begun
+SECONDS_OPEN_LOOP = 0.6                  # a tail wants its thousands of requests
 RESULTS = "perf/results"
 
 
@@ -35,11 +39,18 @@ class Site:
         self.peers, self.peers_address = args.peers_namespace, args.peers
         self.server_core, self.client_core = args.server_core, args.client_core
         self.run_dir = args.run_dir
-        self.rounds = args.rounds or ROUNDS
-        self.seconds = args.seconds or SECONDS[args.quick]
-        self.warmup = WARMUP[args.quick]
+        self.args = args
         self.huge_pages = None
         self.tsc_hz = None
+
+    def rounds_of(self, workload):
+        return self.args.rounds or ROUNDS[workload.view]
+
+    def window(self, workload):
+        """Seconds to measure, and before."""
+        seconds = SECONDS_OPEN_LOOP if workload.open_loop else SECONDS[self.args.quick][workload.view]
+        return {"seconds": self.args.seconds or seconds,
+                "warmup": WARMUP_IN_PROCESS if workload.view == "C" else WARMUP[self.args.quick]}
 
 
 class Bench:
@@ -128,7 +139,7 @@ class Run:
 
     def __init__(self, site, args):
         self.site, self.args = site, args
-        self.budget = rounds.Budget(REPEATS[args.quick])
+        self.budget = rounds.Budget(REPEATS_S[args.quick])
         self.rows, self.text, self.heading = [], [], None
 
     def say(self, line=""):
@@ -191,8 +202,7 @@ class Run:
     def write(self):
         environment = machine.describe()
         environment.update(versions=servers.versions(), command=self.args.command,
-                           quick=self.args.quick, rounds=self.site.rounds,
-                           seconds=self.site.seconds, tsc_hertz=self.site.tsc_hz,
+                           quick=self.args.quick, tsc_hertz=self.site.tsc_hz,
                            huge_pages=self.site.huge_pages.used)
         whole = {"environment": environment, "rows": self.rows}
         os.makedirs(RESULTS, exist_ok=True)

@@ -37,13 +37,11 @@ def significant(value, digits=4):
 
 
 def ratio(cell, unit, peer):
-    """The median of the rounds' ratios: a round is short, and what slows the machine down in it
-    slows all of its servers down."""
+    """The median over pairs that were measured while the machine was equally fast."""
     if None in (cell.median("wirecache", unit), cell.median(peer, unit)):
         return None
-    pairs = [(r["wirecache"][unit], r[peer][unit]) for r in cell.rounds
-             if "wirecache" in r and peer in r]
-    pairs = [p if unit in HIGHER_IS_BETTER else p[::-1] for p in pairs if all(p)]
+    pairs = cell.pairs("wirecache", peer, unit)
+    pairs = pairs if unit in HIGHER_IS_BETTER else [p[::-1] for p in pairs]
     return significant(statistics.median(a / b for a, b in pairs)) if pairs else None
 
 
@@ -58,8 +56,8 @@ def row_of(cell, unit):
            "unit": unit, "ours": significant(ours), "peers": peers,
            "ratio": {n: r for n, r in ((n, ratio(cell, unit, n)) for n in peers) if r},
            "spread": {s.name: significant(cell.spread(s.name, unit), 2) for s in cell.servers},
-           "rounds": len(cell.rounds), "rounds_thrown_away": cell.thrown_away,
-           "rounds_disturbed": cell.disturbed(), "commands": cell.commands}
+           "seconds": cell.site.window(w)["seconds"], "rounds": cell.kept,
+           "rounds_thrown_away": cell.rounds - cell.kept, "rounds_disturbed": cell.disturbed(), "commands": cell.commands}
     if not w.served:
         row["note"] = "not served by wirecache"
     if cell.failed:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Rounds: every server once, in turns A B B A, so that whatever drifts hits all alike.
 
-A round counts when at most 2 % of its time went to the hypervisor (steal) or to other programs on
-the server's core (the time that the server's threads waited for it). One that does not is thrown
-away and taken again while the budget lasts; after that the quietest ones are kept and the rest of
-what disturbed them is said.
+A server's turn in a round counts when at most 2 % of its time went to the hypervisor (steal) or to
+other programs on the server's core (the time that the server's threads waited for it), and when that
+core was as fast after it as before it. Rounds go on until there are enough such turns or the budget
+is spent; the quietest of each server are kept, and how many of them were disturbed is said.
 """
 import statistics
 import subprocess
@@ -17,7 +17,8 @@ import servers
 import workloads
 
 DISTURBED_MAX = 0.02
-REPEATS_OF_ONE = 2       # times the rounds asked for
+SPEEDS_APART_MAX = 0.12  # by hashing, which suffers more from a neighbour than servers do
+ROUNDS_MAX = 3           # times the rounds asked for, in one cell
 OPEN_LOOP_SHARE = 0.7
 GROWTH_RATE = 20000      # new keys per second
 FLUSH_S = 1              # ours gives memory back in the background
@@ -117,8 +118,8 @@ class Cell:
         self.rate = None
         self.failed = {}     # server -> why
         self.commands = {}
-        self.rounds = []     # each server -> figures
-        self.thrown_away = 0
+        self.turns = {s.name: [] for s in self.servers}  # figures of each
+        self.rounds = self.kept = 0
 
     def alive(self):
         return [s for s in self.servers if s.name not in self.failed]
@@ -135,7 +136,9 @@ class Cell:
     def one(self, server):
         """Figures of one server in one round."""
         clock = Clock(server, self.site.server_core)
-        window = {"seconds": self.site.seconds, "warmup": self.site.warmup, "rate": self.rate}
+        window = self.site.window(self.workload)
+        window["rate"] = self.rate
+        speeds = [machine.speed_of(self.site.server_core)]
         server.resume()
         try:
             self.prepare(server)
@@ -143,13 +146,15 @@ class Cell:
                 outcome = self.client.run(server, self.workload, window, clock.mark)
         finally:
             server.pause()
+        speeds.append(machine.speed_of(self.site.server_core))
         self.commands[server.name] = outcome.command
         if len(clock.marks) != 2 or outcome.ops == 0:
             raise clients.LoadError("nothing was measured")
         measured = clock.window(outcome)
         if self.workload.view == "B":  # nobody else sends, and all is counted
             measured["in_flight"] = self.workload.connections * self.workload.pipeline
-        figures = {"ops_per_s": outcome.rate,
+        figures = {"ops_per_s": outcome.rate, "speed": statistics.mean(speeds),
+                   "apart": max(speeds) / min(speeds) - 1,
                    "disturbed": max(measured["disturbed"], outcome.disturbed)}
         figures.update(server.figures(clock.marks[0]["sample"], clock.marks[1]["sample"],
                                       measured))
@@ -177,24 +182,55 @@ class Cell:
             figures = self.one_or_failure((peers or self.alive())[0])
             self.rate = figures and OPEN_LOOP_SHARE * figures["ops_per_s"]
 
-    def round(self, number):
-        order = self.alive() if number % 2 == 0 else self.alive()[::-1]
-        done = {s.name: self.one_or_failure(s) for s in order}
-        return {name: figures for name, figures in done.items() if figures}
+    def round(self):
+        order = self.alive() if self.rounds % 2 == 0 else self.alive()[::-1]
+        for server in order:
+            figures = self.one_or_failure(server)
+            if figures:
+                figures["round"] = self.rounds
+                self.turns[server.name].append(figures)
+        self.rounds += 1
 
     def measure(self, budget):
-        self.calibrate()
-        wanted = self.site.rounds
-        while self.alive() and len(self.rounds) < wanted * (1 + REPEATS_OF_ONE):
-            quiet = sum(worst(r) <= DISTURBED_MAX for r in self.rounds)
-            if quiet >= wanted or len(self.rounds) >= wanted and not budget.take():
+        try:
+            self.calibrate()
+            self.measure_rounds(self.site.rounds_of(self.workload), budget)
+        finally:
+            self.leave()
+
+    def measure_rounds(self, wanted, budget):
+        def all_quiet():
+            return all(sum(map(quiet, self.turns[s.name])) >= wanted for s in self.alive())
+
+        while self.alive() and self.rounds < wanted * ROUNDS_MAX:
+            if self.rounds >= wanted and (all_quiet() or budget.spent()):
                 break
-            self.rounds.append(self.round(len(self.rounds)))
-        self.thrown_away = max(0, len(self.rounds) - wanted)
-        self.rounds = sorted(self.rounds, key=worst)[:wanted]
+            start_s = time.monotonic()
+            self.round()
+            if self.rounds > wanted:
+                budget.spend(time.monotonic() - start_s)
+        self.kept = min(wanted, self.rounds)
+        for turns in self.turns.values():
+            turns.sort(key=disturbance)
+            del turns[wanted:]
+
+    def leave(self):
+        for server in self.servers:
+            server.resume()
+            self.client.leave(server)
+            server.pause()
+
+    def pairs(self, name, other, key):
+        """Figures of two servers, of the same round or the next, while the core was as fast for
+        both. If it never was, of whatever turns there are."""
+        both = [[f for f in self.turns.get(n, ()) if f.get(key)] for n in (name, other)]
+        every = [(a, b) for a in both[0] for b in both[1]]
+        alike = [(a, b) for a, b in every if abs(a["round"] - b["round"]) <= 1 and
+                 abs(a["speed"] / b["speed"] - 1) <= SPEEDS_APART_MAX]
+        return [(a[key], b[key]) for a, b in alike or every]
 
     def values(self, name, key):
-        return [r[name][key] for r in self.rounds if name in r and key in r[name]]
+        return [f[key] for f in self.turns.get(name, ()) if key in f]
 
     def median(self, name, key):
         values = self.values(name, key)
@@ -206,19 +242,27 @@ class Cell:
         return (max(values) - min(values)) / 2 / middle if middle else None
 
     def disturbed(self):
-        return sum(worst(r) > DISTURBED_MAX for r in self.rounds)
+        """Turns that were kept though they should not count, of the server that has most of them."""
+        return max((sum(not quiet(f) for f in turns) for turns in self.turns.values()), default=0)
 
 
 class Budget:
-    """How many rounds a whole run may repeat."""
+    """How long a whole run may repeat rounds."""
 
-    def __init__(self, repeats):
-        self.repeats = repeats
+    def __init__(self, seconds):
+        self.seconds = seconds
 
-    def take(self):
-        self.repeats -= 1
-        return self.repeats >= 0
+    def spend(self, seconds):
+        self.seconds -= seconds
+
+    def spent(self):
+        return self.seconds <= 0
 
 
-def worst(figures_of):
-    return max((f["disturbed"] for f in figures_of.values()), default=1)
+def disturbance(figures):
+    """How far a turn is from quiet, 1 being the limit."""
+    return max(figures["disturbed"] / DISTURBED_MAX, figures["apart"] / SPEEDS_APART_MAX)
+
+
+def quiet(figures):
+    return disturbance(figures) <= 1

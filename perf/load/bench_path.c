@@ -65,28 +65,14 @@ static void snapshot_take(const struct bench *b, struct snapshot *s)
 	s->commands = counter_read(&stats->commands.commands);
 }
 
-static void announce(const struct bench *b, const char *word)
-{
-	if (!b->settings.load.announce)
-		return;
-	puts(word);
-	fflush(stdout);
-}
-
 static void on_phase(void *arg, enum load_phase phase)
 {
 	struct bench *b = arg;
 
-	if (phase == LOAD_WARMUP || (phase == LOAD_MEASURING && b->settings.load.warmup_s <= 0))
-		announce(b, "connected");
-	if (phase == LOAD_MEASURING) {
-		announce(b, "measuring");
+	if (phase == LOAD_MEASURING)
 		snapshot_take(b, &b->before);
-	}
 	if (phase == LOAD_DRAINING)
 		snapshot_take(b, &b->after);
-	if (phase == LOAD_DONE)
-		announce(b, "measured");
 }
 
 /* --- start and stop --- */
@@ -285,6 +271,10 @@ static enum load_options_result parse(struct settings *s, int argc, char **argv,
 	};
 	enum load_options_result result = load_options_parse(&s->load, extra, argc, argv, why);
 
+	if (result == LOAD_OPTIONS_OK && s->load.on_demand) {
+		snprintf(why, LOAD_OPTIONS_WHY_MAX, "nobody asks for --on-demand here");
+		return LOAD_OPTIONS_BAD;
+	}
 	// What the pair settles.
 	s->load.nic_device = PAIR_LOAD;
 	s->load.nic_address = "10.99.0.1/24";

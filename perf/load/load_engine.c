@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * A load's life: clients and their pipelines are made, then phases follow each other. Called by
@@ -41,6 +42,15 @@ static uint64_t requests_of_client(const struct load *load, const struct load_cl
 	if (o->requests != LOAD_REQUESTS_ALL)
 		return o->requests;
 	return op == LOAD_GET ? (keys + o->multi_get - 1) / o->multi_get : keys;
+}
+
+static void results_init(struct load_results *results)
+{
+	memset(results, 0, sizeof(*results));
+	load_hist_init(&results->latency);
+	load_hist_init(&results->service);
+	load_hist_init(&results->connect);
+	load_hist_init(&results->big);
 }
 
 static bool clients_init(struct load *load)
@@ -92,10 +102,8 @@ struct load *load_new(const struct load_options *options, struct load_link *link
 	load->on_phase = on_phase;
 	load->phase_arg = arg;
 	load->rng = rng_seeded(options->seed);
-	load_hist_init(&load->results.latency);
-	load_hist_init(&load->results.service);
-	load_hist_init(&load->results.connect);
-	load_hist_init(&load->results.big);
+	load->test_s = options->test_s;
+	results_init(&load->results);
 	link->load = load;
 	if (load_space_init(&load->space, options) && clients_init(load))
 		return load;
@@ -217,7 +225,9 @@ static void next_phase(struct load *load)
 		if (!all_set_up(load))
 			break;
 		load->next_due_ns = (double)load->now_ns;
-		phase_begin(load, o->warmup_s > 0 ? LOAD_WARMUP : LOAD_MEASURING);
+		phase_begin(load, o->on_demand      ? LOAD_PAUSED
+				  : o->warmup_s > 0 ? LOAD_WARMUP
+						    : LOAD_MEASURING);
 		break;
 	case LOAD_WARMUP:
 		if ((double)in_phase_ns >= o->warmup_s * 1e9)
@@ -225,15 +235,16 @@ static void next_phase(struct load *load)
 		break;
 	case LOAD_MEASURING:
 		if (o->requests ? load->requests_left == 0 && load->outstanding == 0
-				: (double)in_phase_ns >= o->test_s * 1e9)
+				: (double)in_phase_ns >= load->test_s * 1e9)
 			measure_end(load);
 		break;
 	case LOAD_DRAINING:
 		if ((load->outstanding > 0 || still_due(load) > 0) && in_phase_ns < DRAIN_NS_MAX)
 			break;
 		load->results.counts.unsent = still_due(load);
-		phase_begin(load, LOAD_DONE);
+		phase_begin(load, o->on_demand ? LOAD_PAUSED : LOAD_DONE);
 		break;
+	case LOAD_PAUSED:
 	case LOAD_DONE:
 		break;
 	}
@@ -251,6 +262,21 @@ static void watch_silence(struct load *load)
 		      load->opened_once ? "" : "no answer for 10 s");
 }
 
+static bool at_rest(const struct load *load)
+{
+	return load->phase == LOAD_DONE || load->phase == LOAD_PAUSED;
+}
+
+void load_measure(struct load *load, double seconds, uint64_t now_ns)
+{
+	results_init(&load->results);
+	load->test_s = seconds;
+	load->now_ns = now_ns;
+	load->last_reply_ns = now_ns;
+	load->next_due_ns = (double)now_ns;
+	phase_begin(load, LOAD_MEASURING);
+}
+
 bool load_turn(struct load *load, uint64_t now_ns)
 {
 	const struct load_options *o = load->options;
@@ -258,7 +284,7 @@ bool load_turn(struct load *load, uint64_t now_ns)
 	if (load->phase == LOAD_MEASURING && now_ns - load->now_ns > load->results.turn_ns_max)
 		load->results.turn_ns_max = now_ns - load->now_ns;
 	load->now_ns = now_ns;
-	if (load->phase == LOAD_DONE)
+	if (at_rest(load))
 		return true;
 	load->results.counts.turns++;
 	if (!load->progress)
@@ -272,7 +298,7 @@ bool load_turn(struct load *load, uint64_t now_ns)
 	if (o->protocol == LOAD_MC_UDP)
 		load__expire_datagrams(load);
 	next_phase(load);
-	if (load->phase == LOAD_DONE)
+	if (at_rest(load))
 		return true;
 	if (load->phase == LOAD_CONNECTING) {
 		for (uint32_t i = o->clients; i < load->clients_count; i++) {

@@ -25,7 +25,7 @@ struct load_link;
 /* What happened in the measured time, but where it says otherwise. */
 struct load_counts {
 	uint64_t requests, gets, sets, hits, misses; // an MGET is one request
-	uint64_t requests_all;                       // from the first connection on
+	uint64_t requests_all;                       // in all phases
 	uint64_t connects;
 	uint64_t wrong, refused;   // of all time: replies that are wrong, error replies
 	uint64_t lost_connections; // of all time
@@ -52,6 +52,7 @@ enum load_phase {
 	LOAD_WARMUP,
 	LOAD_MEASURING,
 	LOAD_DRAINING,
+	LOAD_PAUSED, // on demand: all are connected, and wait for load_measure()
 	LOAD_DONE,
 };
 
@@ -63,12 +64,15 @@ struct load *load_new(const struct load_options *options, struct load_link *link
 		      load_phase_fn *on_phase, void *arg);
 void load_free(struct load *load);
 
-/* Opens, writes, times out, moves on to the next phase. True when the load is over. */
+/* Opens, writes, times out, moves on to the next phase. True: the load is over, or paused. */
 bool load_turn(struct load *load, uint64_t now_ns);
 
+/* Ends a pause: results begin anew, and the next pause is `seconds` away. */
+void load_measure(struct load *load, double seconds, uint64_t now_ns);
+
 /*
- * Ends up to `max` connections, for the link to say goodbye. True: there are more. All at once would
- * be more than a device's ring holds, and what it drops is said again much later.
+ * Ends up to `max` connections, for the link to say goodbye. True: there are more. All at once
+ * would be more than a device's ring holds, and what it drops is said again much later.
  */
 bool load_close_some(struct load *load, uint32_t max);
 

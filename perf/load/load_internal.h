@@ -47,7 +47,7 @@ struct load {
 	uint64_t outstanding; // requests
 	uint32_t expire_at;
 	uint32_t op_at; // in the cycle of ratio_set + ratio_get
-	double next_due_ns;
+	double test_s, next_due_ns;
 	uint64_t now_ns, last_reply_ns, phase_ns, measured_from_ns, measured_to_ns;
 	uint64_t requests_left; // over all clients, when counted
 	enum load_phase phase;

@@ -19,6 +19,9 @@
 #define CLOSE_BATCH    32 // connections: a few of them fit the smallest ring, of 256 frames
 #define CLOSE_PAUSE_NS (500 * NS_PER_US)
 
+#define ON_DEMAND_S_MAX 1e6
+#define SETTLE_NS       (3 * NS_PER_MS) // longer than an ACK is delayed
+
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int number)
@@ -37,23 +40,10 @@ static void pin(int core)
 			strerror(errno));
 }
 
-static void announce(void *arg, enum load_phase phase)
+static void close_all(struct load_link *link, struct load *load)
 {
-	const struct load_options *o = arg;
+	uint64_t now_ns = clock_now_ns();
 
-	if (!o->announce)
-		return;
-	if (phase == LOAD_WARMUP || (phase == LOAD_MEASURING && o->warmup_s <= 0))
-		puts("connected");
-	if (phase == LOAD_MEASURING)
-		puts("measuring");
-	if (phase == LOAD_DONE)
-		puts("measured");
-	fflush(stdout);
-}
-
-static void close_all(struct load_link *link, struct load *load, uint64_t now_ns)
-{
 	while (load_close_some(load, CLOSE_BATCH)) {
 		uint64_t until_ns = now_ns + CLOSE_PAUSE_NS;
 
@@ -65,6 +55,7 @@ static void close_all(struct load_link *link, struct load *load, uint64_t now_ns
 	link->ops->send(link, now_ns);
 }
 
+/* Until the load is over or paused. */
 static void run(const struct load_options *o, struct load_link *link, struct load *load)
 {
 	struct load_progress progress = {0};
@@ -76,7 +67,44 @@ static void run(const struct load_options *o, struct load_link *link, struct loa
 		if (!o->quiet)
 			load_progress_tick(&progress, load, now_ns);
 	}
-	close_all(link, load, now_ns);
+}
+
+/* What came last is acknowledged before a pause: nobody polls in it. */
+static void settle(struct load_link *link)
+{
+	uint64_t now_ns = clock_now_ns(), until_ns = now_ns + SETTLE_NS;
+
+	for (; now_ns < until_ns; now_ns = link->ops->receive(link, false))
+		link->ops->send(link, now_ns);
+}
+
+/* A line with a bare newline comes first: all are connected. */
+static bool run_on_demand(const struct load_options *o, struct load_link *link, struct load *load)
+{
+	char line[32];
+
+	run(o, link, load);
+	settle(link);
+	puts("");
+	fflush(stdout);
+	while (!interrupted && !load_failed(load) && fgets(line, sizeof(line), stdin)) {
+		char *end;
+		double seconds = strtod(line, &end);
+
+		if (end == line || *end != '\n' || !(seconds >= 0 && seconds < ON_DEMAND_S_MAX)) {
+			fprintf(stderr, "wirecache-load: seconds cannot be '%s'\n", line);
+			return false;
+		}
+		load_measure(load, seconds, clock_now_ns());
+		run(o, link, load);
+		settle(link);
+		load_report_json(o, load_results(load), stdout);
+		puts("");
+		fflush(stdout);
+	}
+	if (load_failed(load))
+		fprintf(stderr, "wirecache-load: %s\n", load_results(load)->why);
+	return !load_failed(load);
 }
 
 static int report(const struct load_options *o, const struct load *load)
@@ -135,9 +163,14 @@ int main(int argc, char **argv)
 	}
 	if (options.core >= 0)
 		pin(options.core);
-	load = load_new(&options, link, announce, &options);
-	if (load) {
+	load = load_new(&options, link, NULL, NULL);
+	if (load && options.on_demand) {
+		if (run_on_demand(&options, link, load))
+			result = EXIT_SUCCESS;
+		close_all(link, load);
+	} else if (load) {
 		run(&options, link, load);
+		close_all(link, load);
 		result = report(&options, load);
 	} else {
 		fprintf(stderr,

@@ -227,8 +227,8 @@ static size_t options_of(struct load_options *o, struct load_option *to)
 		{"json", 0, parse_text, &o->json, true, "FILE", "figures as JSON; -: to stdout"},
 		{"hdr-file-prefix", 0, parse_text, &o->hdr_prefix, true, "P",
 		 "latency distributions in HdrHistogram's text form, to P_*.txt"},
-		{"announce", 0, NULL, &o->announce, false, NULL,
-		 "say connected, measuring and measured on stdout"},
+		{"on-demand", 0, NULL, &o->on_demand, false, NULL,
+		 "measure for each line of stdin as many seconds as it says; JSON to stdout"},
 		{"quiet", 'q', NULL, &o->quiet, false, NULL, "no progress on stderr"},
 		{"help", 'h', NULL, NULL, false, NULL, "this"},
 	};
@@ -317,6 +317,8 @@ static const char *contradiction(const struct load_options *o)
 	if (o->protocol == LOAD_MC_UDP &&
 	    o->multi_get * (load_options_key_bytes(o) + 1) > LOAD_UDP_VALUE_MAX)
 		return "over UDP the keys of a request have at most 1300 bytes together";
+	if (o->on_demand && (o->requests || o->warmup_s > 0 || o->json || o->hdr_prefix))
+		return "--on-demand takes times from stdin, and writes JSON to stdout";
 	if (o->rate > 0 && o->requests)
 		return "--rate goes with --test-time, not with --requests";
 	if (o->reconnect_interval && o->protocol == LOAD_MC_UDP)

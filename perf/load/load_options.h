@@ -70,7 +70,7 @@ struct load_options {
 	uint64_t seed;
 	const char *json; // path, "-" is stdout, NULL: no JSON
 	const char *hdr_prefix;
-	bool announce, quiet;
+	bool on_demand, quiet;
 };
 
 /* One option: its name, what it takes, and where that goes. */

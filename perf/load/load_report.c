@@ -30,11 +30,9 @@ static double rate_of(const struct load_results *r)
 void load_progress_tick(struct load_progress *p, const struct load *load, uint64_t now_ns)
 {
 	static const char *const phases[] = {
-		[LOAD_CONNECTING] = "connecting",
-		[LOAD_WARMUP] = "warming up",
-		[LOAD_MEASURING] = "measuring",
-		[LOAD_DRAINING] = "waiting for the last replies",
-		[LOAD_DONE] = "done",
+		[LOAD_CONNECTING] = "connecting", [LOAD_WARMUP] = "warming up",
+		[LOAD_MEASURING] = "measuring",   [LOAD_DRAINING] = "waiting for the last replies",
+		[LOAD_PAUSED] = "paused",         [LOAD_DONE] = "done",
 	};
 	const struct load_counts *c = &load_results(load)->counts;
 

@@ -201,6 +201,18 @@ def check_stopped_server(process):
     assert PAUSE_S * 1e6 * 0.9 <= found["latency_us"]["max"] <= PAUSE_S * 1e6 * 1.4, found
 
 
+def check_on_demand():
+    command = [LOAD, "-p", str(REDIS), "--ratio", "0:1", "--clients", "4", "--quiet", "--on-demand"]
+    done = subprocess.run(command, input="0.1\n0.3\n", capture_output=True, text=True, timeout=20)
+    ready, *lines = done.stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert done.returncode == 0 and ready == "" and len(found) == 2, done
+    for one, seconds in zip(found, (0.1, 0.3)):
+        assert abs(one["seconds"] - seconds) < 0.05 and one["requests"] > 100 and one["connects"] == 0, one
+    done = subprocess.run(command, input="0.1\nsoon\n", capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "seconds cannot be 'soon" in done.stderr, done
+
+
 def check_refused():
     done = subprocess.run([LOAD, "-p", "7399", "--quiet"], capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and "cannot connect: Connection refused" in done.stderr, done
@@ -311,6 +323,7 @@ def main():
         checks.run("no reply of the protocol", check_lie, lambda data: b"HTTP/1.1 200 OK\r\n", "no reply of the protocol")
         checks.run("a pause of a known length", check_pause)
         checks.run("a stopped server", check_stopped_server, servers[0])
+        checks.run("measured on demand", check_on_demand)
         checks.run("nobody listens", check_refused)
         checks.run("nobody on the wire", check_nobody_on_the_wire)
         checks.run("wirecached over AF_XDP", over_af_xdp)

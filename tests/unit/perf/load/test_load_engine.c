@@ -272,6 +272,43 @@ static void test_counted_requests_are_all_answered_once(void **state)
 	server_free(s);
 }
 
+static void turns_until_rest(struct fake_server *s, struct load *load, uint64_t now_ns)
+{
+	while (!load_turn(load, now_ns)) {
+		s->link.ops->send(&s->link, now_ns);
+		now_ns = s->link.ops->receive(&s->link, false);
+	}
+}
+
+static void test_on_demand_each_time_counts_for_itself(void **state)
+{
+	struct fake_server *s = server_new();
+	const struct load_results *r;
+	struct load *load;
+
+	s->options.on_demand = true;
+	load = load_new(&s->options, &s->link, NULL, NULL);
+	assert_non_null(load);
+	turns_until_rest(s, load, s->now_ns);
+	assert_int_equal(load_phase(load), LOAD_PAUSED);
+	assert_true(s->requests == 0);
+	r = load_results(load);
+	for (int i = 1; i <= 3; i++) {
+		uint64_t before = s->requests;
+
+		load_measure(load, 0.01 * i, s->now_ns);
+		turns_until_rest(s, load, s->now_ns);
+		assert_int_equal(load_phase(load), LOAD_PAUSED);
+		assert_true(r->counts.requests_all == s->requests - before);
+		assert_near(r->seconds, 0.01 * i, 0.01);
+		assert_near((double)r->counts.requests / r->seconds, 1e9 / SERVICE_NS, 0.01);
+		assert_true(r->counts.connects == 0);
+		assert_true(load_turn(load, s->now_ns + NS_PER_S));
+	}
+	load_free(load);
+	server_free(s);
+}
+
 /*
  * A server that pauses for P at a rate R: the R * P requests that fell due in the pause waited from
  * 0 to P, and longer until the backlog was gone. A load that waits for its server would report one
@@ -385,6 +422,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_closed_loop_keeps_every_pipeline_full),
 		cmocka_unit_test(test_counted_requests_are_all_answered_once),
+		cmocka_unit_test(test_on_demand_each_time_counts_for_itself),
 		cmocka_unit_test(test_open_loop_charges_a_pause_to_all_that_fell_into_it),
 		cmocka_unit_test(test_open_loop_says_when_the_server_is_too_slow),
 		cmocka_unit_test(test_a_lie_is_found_and_named),

@@ -95,7 +95,7 @@ static const struct refused_case refused_cases[] = {
 	{"--server example.com", "IPv4"},
 	{"--port 65536", "--port"},
 	{"--nic-device net_tap0", "--nic-address"},
-	{"--announce=yes", "takes no value"},
+	{"--on-demand=yes", "takes no value"},
 	{"--test-time -1", "--test-time cannot be"},
 	{"--rate 5 --requests 5", "--rate"},
 	{"-P memcache_meta --multi-key-get 2", "meta"},
