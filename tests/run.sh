@@ -4,7 +4,7 @@
 # From a fresh Debian 12 to a verdict: installs, builds, runs the test suites, and closes with the
 # line "N passed, N failed, N skipped". Exit status 0 if nothing failed.
 #
-# usage: tests/run.sh [SUITE...]     unit sim stress fuzz system lint; all of them by default
+# usage: tests/run.sh [SUITE...]     unit sim stress model fuzz system lint; all of them by default
 #
 # Three builds: build/ (gcc) for everything, build-asan/ (clang, address and undefined behaviour
 # sanitizers) for unit, sim and fuzz, build-tsan/ (clang, thread sanitizer) for stress. Without root
@@ -12,13 +12,14 @@
 #
 # FUZZ_SECONDS     seconds for each fuzzer, as many at a time as there are cores (60)
 # SYSTEM_SECONDS   at most, for one system test script (240)
+# MODEL_LONG       set: also the searches of tests/model that take minutes and gigabytes (skipped)
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 # shellcheck source=tests/system/packages.sh
 . tests/system/packages.sh
 
-ALL_SUITES=(lint unit sim stress fuzz system)
+ALL_SUITES=(lint unit sim stress model fuzz system)
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 SYSTEM_SECONDS=${SYSTEM_SECONDS:-240}
 LOGS=build/test-logs
@@ -169,6 +170,11 @@ suite_stress() {
 	fi
 }
 
+# One at a time: a long search takes gigabytes.
+suite_model() {
+	meson_suite build model --num-processes 1
+}
+
 # One fuzzer for some seconds, from a fixed seed, into a corpus that is thrown away.
 fuzz_one() {
 	local program=$1 seconds=$2 corpus
@@ -282,6 +288,7 @@ if build build -Ddeveloper=true; then
 		unit) suite_unit ;;
 		sim) suite_sim ;;
 		stress) suite_stress ;;
+		model) suite_model ;;
 		fuzz) suite_fuzz ;;
 		system) suite_system ;;
 		esac
