@@ -7,8 +7,8 @@
 # usage: tests/run.sh [SUITE...]     unit sim stress model fuzz system lint; all of them by default
 #
 # Three builds: build/ (gcc) for everything, build-asan/ (clang, address and undefined behaviour
-# sanitizers) for unit, sim and fuzz, build-tsan/ (clang, thread sanitizer) for stress. Without root
-# nothing is installed and the system tests are skipped.
+# sanitizers) for unit, sim, stress and fuzz, build-tsan/ (clang, thread sanitizer) for stress.
+# Without root nothing is installed and the system tests are skipped.
 #
 # FUZZ_SECONDS     seconds for each fuzzer, as many at a time as there are cores (60)
 # SYSTEM_SECONDS   at most, for one system test script (240)
@@ -164,6 +164,7 @@ suite_sim() {
 
 suite_stress() {
 	meson_suite build stress --num-processes 1
+	needs_asan && meson_suite build-asan stress --num-processes 1
 	if command -v clang >/dev/null; then
 		CC=clang build build-tsan -Db_sanitize=thread -Db_lundef=false -Drcu_flavor=c11 &&
 			meson_suite build-tsan stress --num-processes 1

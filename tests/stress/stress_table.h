@@ -111,24 +111,41 @@ static inline void *stress_main(void *arg)
 	return NULL;
 }
 
-/* Runs all threads for the time set; afterwards the table is still there, without threads. */
-static inline void stress_run(struct stress *s)
+static inline void stress_sleep_ms(uint32_t ms)
 {
-	const struct timespec length = {.tv_sec = s->ms / 1000, .tv_nsec = s->ms % 1000 * 1000000L};
-	uint64_t turns = 0;
+	const struct timespec length = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
 
+	nanosleep(&length, NULL);
+}
+
+static inline void stress_begin(struct stress *s)
+{
 	atomic_store(&s->stop, false);
 	for (uint32_t i = 0; i < s->thread_count; i++)
 		STRESS_CHECK(pthread_create(&s->threads[i].handle, NULL, stress_main,
 					    &s->threads[i]) == 0,
 			     "thread %u", i);
-	nanosleep(&length, NULL);
+}
+
+/* Afterwards the table is still there, without threads. */
+static inline void stress_end(struct stress *s)
+{
+	uint64_t turns = 0;
+
 	atomic_store(&s->stop, true);
 	for (uint32_t i = 0; i < s->thread_count; i++) {
 		pthread_join(s->threads[i].handle, NULL);
 		turns += s->threads[i].turns;
 	}
 	printf("  %llu turns\n", (unsigned long long)turns);
+}
+
+/* Runs all threads for the time set. */
+static inline void stress_run(struct stress *s)
+{
+	stress_begin(s);
+	stress_sleep_ms(s->ms);
+	stress_end(s);
 }
 
 /* Words for what scenarios do. Keys and values are numbers. */
