@@ -159,6 +159,7 @@ static int start_table(struct appliance *a, char *why)
 		.buckets_initial = 1 << 10, // a SCAN of few keys is one call
 		.region_bytes = region_bytes(config),
 		.huge_pages = config->huge_pages,
+		.grows_ahead = true,
 	};
 	int result;
 

@@ -2,6 +2,7 @@
 #include "dataplane/proto/batch.h"
 
 #include "dataplane/proto/stash.h"
+#include "dataplane/table/prefetch.h"
 
 #include <stdlib.h>
 
@@ -15,6 +16,7 @@
 // about a dozen lines at a time, and more would only queue.
 #define BATCH_AHEAD_BUCKETS  16
 #define BATCH_AHEAD_ITEMS    8
+#define BATCH_AHEAD_CHAINS   4
 #define BATCH_AHEAD_KEYS_MAX 32 // of one request: reading many keys looks ahead by itself
 
 _Static_assert(BATCH_SCRATCH_BYTES % 8 == 0, "batch_alloc() rounds up to 8");
@@ -69,20 +71,30 @@ static void touch_buckets(struct batch *batch, const struct table *table, uint32
 	if (at >= batch->count)
 		return;
 	for (uint32_t k = 0; k < r->key_count; k++) {
-		r->keys[k] = table_key(table, r->keys[k].bytes);
+		table_key_init(&r->keys[k], table, r->keys[k].bytes);
 		if (k < BATCH_AHEAD_KEYS_MAX)
-			table_prefetch(table, r->keys[k].hash);
+			table_prefetch_home(&r->keys[k]);
 	}
 }
 
-static void touch_items(const struct batch *batch, const struct table *table, uint32_t at)
+static void touch_items(const struct batch *batch, uint32_t at)
 {
 	const struct request *r = &batch->requests[at];
 
 	if (at >= batch->count)
 		return;
 	for (uint32_t k = 0; k < r->key_count && k < BATCH_AHEAD_KEYS_MAX; k++)
-		table_prefetch_item(table, r->keys[k].hash);
+		table_prefetch_item(&r->keys[k]);
+}
+
+static void touch_chains(const struct batch *batch, uint32_t at)
+{
+	const struct request *r = &batch->requests[at];
+
+	if (at >= batch->count)
+		return;
+	for (uint32_t k = 0; k < r->key_count && k < BATCH_AHEAD_KEYS_MAX; k++)
+		table_prefetch_chain(&r->keys[k]);
 }
 
 void batch_look_ahead(struct batch *batch, const struct table *table, uint32_t at)
@@ -90,7 +102,10 @@ void batch_look_ahead(struct batch *batch, const struct table *table, uint32_t a
 	for (uint32_t i = 0; at == 0 && i < BATCH_AHEAD_BUCKETS; i++)
 		touch_buckets(batch, table, i);
 	for (uint32_t i = 0; at == 0 && i < BATCH_AHEAD_ITEMS; i++)
-		touch_items(batch, table, i);
+		touch_items(batch, i);
+	for (uint32_t i = 0; at == 0 && i < BATCH_AHEAD_CHAINS; i++)
+		touch_chains(batch, i);
 	touch_buckets(batch, table, at + BATCH_AHEAD_BUCKETS);
-	touch_items(batch, table, at + BATCH_AHEAD_ITEMS);
+	touch_items(batch, at + BATCH_AHEAD_ITEMS);
+	touch_chains(batch, at + BATCH_AHEAD_CHAINS);
 }

@@ -33,6 +33,7 @@
 #define SLOT_TAG_SHIFT 50
 #define SLOT_PTR       0x0000fffffffffff0ULL
 #define SLOT_TTL       1ULL // hint: the item has an expiry
+#define SLOT_SPANS     8ULL // hint: the item goes on in the next line; worth a second prefetch
 #define BUCKET_SLOTS   7
 #define OVERFLOW_SLOTS 4
 #define OVERFLOW_BYTES (OVERFLOW_SLOTS * sizeof(uint64_t))
@@ -114,10 +115,10 @@ static inline uint32_t geometry_level(uint64_t buckets)
 
 static inline uint64_t geometry_home(uint64_t hash, uint64_t buckets)
 {
-	uint64_t half = 1ULL << geometry_level(buckets);
-	uint64_t idx = hash & (2 * half - 1);
+	uint64_t mask = UINT64_MAX >> __builtin_clzll(buckets); // level + 1 bits
+	uint64_t idx = hash & mask;
 
-	return idx < buckets ? idx : idx & (half - 1);
+	return idx < buckets ? idx : idx & mask >> 1;
 }
 
 static inline uint32_t geometry_depth(uint64_t idx, uint64_t buckets)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/slot_find.h"
 #include "dataplane/table/table_internal.h"
 
 #include "base/contract.h"
@@ -21,67 +22,93 @@ struct op {
 	bool inserts;    // needs a free slot
 };
 
+/* Where a key is in its locked bucket. */
+struct place {
+	slot_word *slot; // NULL: it is not there
+	uint64_t word;
+};
+
+struct stamp {
+	uint64_t version; // of the change
+	uint64_t flushed;
+};
+
+static struct place place_of(struct bucket *b, const struct table_key *key)
+{
+	struct place place;
+
+	place.slot = table__slot_find(b, key, &place.word);
+	return place;
+}
+
+static uint64_t word_of(const struct table_change *change)
+{
+	const struct item *item = change->item;
+	uint64_t hints = item__expire_ms(item) ? SLOT_TTL : 0;
+	uintptr_t in_line = (uintptr_t)item % CACHE_LINE_BYTES;
+
+	if (in_line + item__size_bytes(item) > CACHE_LINE_BYTES)
+		hints |= SLOT_SPANS;
+	return slot_make(slot_tag_of_hash(change->key.hash), item, hints);
+}
+
 /* Puts the change into its locked bucket. What it displaces is retired; change->old is set. */
 static void publish(struct table_thread *t, struct bucket *b, struct table_change *change,
-		    uint64_t version, uint64_t flushed, uint64_t *hdr)
+		    const struct place *place, const struct stamp *stamp, uint64_t *hdr)
 {
 	int64_t items = 0, with_expiry = 0;
 	struct item *displaced = NULL;
-	uint64_t word;
-	slot_word *slot = table__slot_find(b, &change->key, &word);
 
 	change->old = NULL;
-	if (slot) {
-		displaced = slot_item(word);
-		if (table__item_live(t, displaced, flushed))
+	if (place->slot) {
+		displaced = slot_item(place->word);
+		if (table__item_live(t, displaced, stamp->flushed))
 			change->old = displaced;
-		else if (item_version(displaced) > flushed)
+		else if (item__version(displaced) > stamp->flushed)
 			counter_add(&t->expired, 1);
-		if (item_version(displaced) > flushed) {
+		if (item__version(displaced) > stamp->flushed) {
 			items--;
-			with_expiry -= item_expire_ms(displaced) != 0;
+			with_expiry -= (place->word & SLOT_TTL) != 0;
 		}
 	}
 	if (change->item) {
-		bool expires = item_expire_ms(change->item) != 0;
-		uint64_t new_word = slot_make(slot_tag_of_hash(change->key.hash), change->item,
-					      expires ? SLOT_TTL : 0);
+		uint64_t word = word_of(change);
 
 		items++;
-		with_expiry += expires;
-		if (expires)
+		with_expiry += (word & SLOT_TTL) != 0;
+		if (word & SLOT_TTL)
 			*hdr |= HDR_VOL;
-		if (slot)
-			atomic_store_explicit(slot, new_word, memory_order_release);
+		if (place->slot)
+			atomic_store_explicit(place->slot, word, memory_order_release);
 		else
-			table__slot_insert(b, new_word);
-	} else if (slot) {
-		atomic_store_explicit(slot, 0, memory_order_release);
+			table__slot_insert(b, word);
+	} else if (place->slot) {
+		atomic_store_explicit(place->slot, 0, memory_order_release);
 	}
-	table__count(t, flushed, items, with_expiry);
+	table__count(t, stamp->flushed, items, with_expiry);
 	if (displaced)
 		reclaim__retire_item(t, displaced);
-	change->version = version;
+	change->version = stamp->version;
 }
 
 /* Whether the key is as the change expects it. */
-static bool expectation_holds(const struct table_thread *t, struct bucket *b,
-			      const struct table_change *change, uint64_t flushed, bool *present)
+static bool expectation_holds(const struct table_thread *t, const struct table_change *change,
+			      const struct place *place, uint64_t flushed)
 {
 	const struct item *live = NULL;
-	uint64_t word;
 
-	*present = table__slot_find(b, &change->key, &word) != NULL;
-	if (*present && table__item_live(t, slot_item(word), flushed))
-		live = slot_item(word);
-	return change->expected == TABLE_ANY || change->expected == live;
+	if (change->expected == TABLE_ANY)
+		return true;
+	if (place->slot && table__item_live(t, slot_item(place->word), flushed))
+		live = slot_item(place->word);
+	return change->expected == live;
 }
 
 /* After the locks are gone: what may take a little longer. */
 static void follow_up(struct table_thread *t, const struct table_change *change)
 {
-	if (change->item && item_expire_ms(change->item))
-		expire__note(t, change->key.hash, item_expire_ms(change->item));
+	if (change->item && item__expire_ms(change->item))
+		expire__note(t, change->key.hash, item__expire_ms(change->item));
 	if (!change->item != !change->old)
 		table__note_change(t);
 }
@@ -89,38 +116,38 @@ static void follow_up(struct table_thread *t, const struct table_change *change)
 enum table_status table_commit_one(struct table_thread *t, struct table_change *change)
 {
 	REQUIRE(t->may_write);
+	enum table_status status = TABLE_OK;
 	uint64_t idx, hdr;
-	bool present;
 
 	if (!reclaim__prepare(t, 1))
 		return TABLE_NO_MEMORY;
 	struct bucket *b = table__lock_home(t, change->key.hash, &idx, &hdr);
-	uint64_t flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire);
+	struct place place = place_of(b, &change->key);
+	struct stamp stamp = {
+		.version = hdr_version(hdr),
+		.flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire),
+	};
 
-	if (!expectation_holds(t, b, change, flushed, &present)) {
-		table__unlock(b, hdr, hdr_version(hdr));
-		return TABLE_CONFLICT;
-	}
-	if (change->item && !present && !table__room(t, b, 1)) {
-		table__unlock(b, hdr, hdr_version(hdr));
-		return TABLE_NO_MEMORY;
-	}
-	if (!change->item && !present) {
+	if (!expectation_holds(t, change, &place, stamp.flushed)) {
+		status = TABLE_CONFLICT;
+	} else if (!change->item && !place.slot) {
 		change->old = NULL;
-		change->version = hdr_version(hdr);
-		table__unlock(b, hdr, hdr_version(hdr));
+		change->version = stamp.version;
+	} else if (!place.slot && !table__room(t, b, 1)) {
+		status = TABLE_NO_MEMORY;
+	} else {
+		stamp.version = table__version_next(t, stamp.version, stamp.flushed);
+		if (change->item)
+			item__set_version(change->item, stamp.version);
+		publish(t, b, change, &place, &stamp, &hdr);
+		if (!change->item && (hdr & HDR_CHAIN))
+			table__compact(t, b);
+		table__unlock(b, hdr, stamp.version);
+		follow_up(t, change);
 		return TABLE_OK;
 	}
-	uint64_t version = table__version_next(t, hdr_version(hdr), flushed);
-
-	if (change->item)
-		item__set_version(change->item, version);
-	publish(t, b, change, version, flushed, &hdr);
-	if (!change->item && (hdr & HDR_CHAIN))
-		table__compact(t, b);
-	table__unlock(b, hdr, version);
-	follow_up(t, change);
-	return TABLE_OK;
+	table__unlock(b, hdr, hdr_version(hdr));
+	return status;
 }
 
 static int compare_ops(const void *a, const void *b)
@@ -193,12 +220,11 @@ static enum table_status check_all(struct table_thread *t, struct op *ops, uint3
 
 	mark_superseded(ops, count);
 	for (uint32_t i = 0; i < count; i++) {
-		struct bucket *b = &table->index[ops[i].idx];
-		bool present;
+		const struct place place = place_of(&table->index[ops[i].idx], &ops[i].change->key);
 
-		if (!expectation_holds(t, b, ops[i].change, flushed, &present))
+		if (!expectation_holds(t, ops[i].change, &place, flushed))
 			return TABLE_CONFLICT;
-		ops[i].inserts = ops[i].change->item && !present && !ops[i].superseded;
+		ops[i].inserts = ops[i].change->item && !place.slot && !ops[i].superseded;
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		needed = ops[i].inserts + (ops[i].first ? 0 : needed);
@@ -209,6 +235,15 @@ static enum table_status check_all(struct table_thread *t, struct op *ops, uint3
 	return TABLE_OK;
 }
 
+/* Looked up again: making room may have moved it. */
+static void publish_op(struct table_thread *t, struct op *op, const struct stamp *stamp)
+{
+	struct bucket *b = &t->table->index[op->idx];
+	const struct place place = place_of(b, &op->change->key);
+
+	publish(t, b, op->change, &place, stamp, &op->hdr);
+}
+
 static void publish_all(struct table_thread *t, struct op *ops, uint32_t count, uint64_t flushed)
 {
 	struct table *table = t->table;
@@ -217,11 +252,11 @@ static void publish_all(struct table_thread *t, struct op *ops, uint32_t count, 
 	for (uint32_t i = 0; i < count; i++)
 		if (hdr_version(ops[i].hdr) > newest)
 			newest = hdr_version(ops[i].hdr);
-	uint64_t version = table__version_next(t, newest, flushed);
+	const struct stamp stamp = {table__version_next(t, newest, flushed), flushed};
 
 	for (uint32_t i = 0; i < count; i++) {
 		if (ops[i].change->item)
-			item__set_version(ops[i].change->item, version);
+			item__set_version(ops[i].change->item, stamp.version);
 		if (ops[i].first)
 			atomic_store_explicit(&table->index[ops[i].idx].hdr,
 					      ops[i].hdr | HDR_LOCK | HDR_TXN,
@@ -231,8 +266,7 @@ static void publish_all(struct table_thread *t, struct op *ops, uint32_t count, 
 		if (!ops[i].first)
 			ops[i].hdr = ops[i - 1].hdr;
 		if (!ops[i].superseded)
-			publish(t, &table->index[ops[i].idx], ops[i].change, version, flushed,
-				&ops[i].hdr);
+			publish_op(t, &ops[i], &stamp);
 	}
 	// The last operation of a bucket has gathered its header flags.
 	for (uint32_t i = 0; i < count; i++) {
@@ -242,7 +276,7 @@ static void publish_all(struct table_thread *t, struct op *ops, uint32_t count, 
 			continue;
 		if (ops[i].hdr & HDR_CHAIN)
 			table__compact(t, b);
-		table__unlock(b, ops[i].hdr, version);
+		table__unlock(b, ops[i].hdr, stamp.version);
 	}
 }
 

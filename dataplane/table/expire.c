@@ -90,7 +90,8 @@ static void run_chunk(struct table_thread *t, struct timer_chunk **slot)
 	struct timer_chunk *chunk = *slot;
 
 	for (uint64_t i = 0; i < chunk->count; i++)
-		table_prefetch(t->table, chunk->hashes[i]);
+		prefetch_read(&t->table->index[geometry_home(chunk->hashes[i],
+							     table__buckets(t->table))]);
 	for (uint64_t i = 0; i < chunk->count; i++)
 		sweep_home(t, chunk->hashes[i]);
 	*slot = chunk->next;

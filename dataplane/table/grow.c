@@ -47,33 +47,54 @@ static bool moves_to(const struct table *table, uint64_t word, uint64_t child, u
 	return geometry_home(hash, buckets) == child;
 }
 
-static uint32_t count_moving(const struct table *table, struct bucket *parent, uint64_t child,
+/* Which items of a locked bucket move, in the order of their slots: the hash of each, once. */
+struct moves {
+	uint64_t bits;
+	uint32_t count;
+};
+
+#define MOVES_KNOWN 64 // slots; of those behind them the hash is computed again
+
+static bool slot_moves(const struct table *table, const struct moves *moves, uint32_t at,
+		       uint64_t word, uint64_t child, uint64_t buckets)
+{
+	return at < MOVES_KNOWN ? moves->bits >> at & 1 : moves_to(table, word, child, buckets);
+}
+
+static struct moves moves_of(const struct table *table, struct bucket *parent, uint64_t child,
 			     uint64_t buckets)
 {
 	struct line line = bucket_line(parent);
-	uint32_t count = 0;
+	struct moves moves = {0};
+	uint32_t at = 0;
 
 	do {
-		for (uint32_t i = 0; i < line.count; i++) {
+		for (uint32_t i = 0; i < line.count; i++, at++) {
 			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_relaxed);
 
-			count += slot_is_item(word) && moves_to(table, word, child, buckets);
+			if (!slot_is_item(word) || !moves_to(table, word, child, buckets))
+				continue;
+			moves.count++;
+			if (at < MOVES_KNOWN)
+				moves.bits |= 1ULL << at;
 		}
 	} while (line_next(&line));
-	return count;
+	return moves;
 }
 
 /* Copies to `to`, or clears at the old home what has been copied. */
 static void move_items(const struct table *table, struct bucket *from, struct bucket *to,
-		       uint64_t child, uint64_t buckets)
+		       const struct moves *moves, uint64_t child, uint64_t buckets)
 {
 	struct line line = bucket_line(from);
+	uint32_t at = 0;
 
 	do {
-		for (uint32_t i = 0; i < line.count; i++) {
+		for (uint32_t i = 0; i < line.count; i++, at++) {
 			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_relaxed);
 
-			if (!slot_is_item(word) || !moves_to(table, word, child, buckets))
+			if (!slot_is_item(word) ||
+			    !slot_moves(table, moves, at, word, child, buckets))
 				continue;
 			if (to)
 				table__slot_insert(to, word);
@@ -96,13 +117,18 @@ static uint64_t newer_version(struct table_thread *t, uint64_t hdr_a, uint64_t h
 }
 
 /*
- * A split would wait for each of these in turn; the bucket itself has been fetched by the split
- * before.
+ * What the next split will want, which would wait for each of these in turn: the items of its
+ * parent, whose line the split before this one has asked for, and the line of the one after it.
  */
-static void prefetch_items(struct bucket *b)
+static void prefetch_next(struct bucket *parent, struct bucket *child)
 {
+	const struct bucket *b = parent + 1;
+
+	prefetch_write(parent + 2);
+	prefetch_write(child + 1);
 	for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
-		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
+		uint64_t word = atomic_load_explicit((slot_word *)(uintptr_t)&b->slot[i],
+						     memory_order_relaxed);
 
 		if (word)
 			prefetch_read(slot_item(word));
@@ -118,28 +144,26 @@ static bool split(struct table_thread *t, uint64_t buckets)
 
 	if (!table__index_commit(table, buckets + 1))
 		return false;
-	prefetch_items(&table->index[parent_idx]);
 	struct bucket *parent = table__lock(table, parent_idx, &parent_hdr);
 	struct bucket *child = table__lock(table, child_idx, &child_hdr);
-	uint32_t moving = count_moving(table, parent, child_idx, buckets + 1);
+	const struct moves moves = moves_of(table, parent, child_idx, buckets + 1);
 
-	if (!table__room(t, child, moving)) {
+	if (!table__room(t, child, moves.count)) {
 		table__unlock(child, child_hdr, hdr_version(child_hdr));
 		table__unlock(parent, parent_hdr, hdr_version(parent_hdr));
 		return false;
 	}
 	uint64_t version = newer_version(t, parent_hdr, child_hdr);
 
-	move_items(table, parent, child, child_idx, buckets + 1);
+	move_items(table, parent, child, &moves, child_idx, buckets + 1);
 	atomic_store_explicit(&table->buckets, buckets + 1, memory_order_release);
-	move_items(table, parent, NULL, child_idx, buckets + 1);
+	move_items(table, parent, NULL, &moves, child_idx, buckets + 1);
 	table__compact(t, parent);
 	table__unlock(parent, with_depth(parent_hdr, parent_idx, buckets + 1), version);
 	// The child inherits VOL, COLOUR and WAIT; nobody held anything there.
 	table__unlock(child, with_depth(parent_hdr, child_idx, buckets + 1), version);
 	counter_add(&table->splits, 1);
-	prefetch_write(parent + 1);
-	prefetch_write(child + 1);
+	prefetch_next(parent, child);
 	return true;
 }
 
@@ -165,7 +189,9 @@ static bool merge(struct table_thread *t, uint64_t buckets)
 	struct bucket *parent = table__lock(table, parent_idx, &parent_hdr);
 	struct bucket *child = table__lock(table, child_idx, &child_hdr);
 
-	if (!table__room(t, parent, count_items(child))) {
+	const struct moves all = {.bits = UINT64_MAX, .count = count_items(child)};
+
+	if (!table__room(t, parent, all.count)) {
 		table__unlock(child, child_hdr, hdr_version(child_hdr));
 		table__unlock(parent, parent_hdr, hdr_version(parent_hdr));
 		return false;
@@ -173,9 +199,9 @@ static bool merge(struct table_thread *t, uint64_t buckets)
 	uint64_t version = newer_version(t, parent_hdr, child_hdr);
 
 	// By the old geometry everything in the child belongs to it: all is copied, then cleared.
-	move_items(table, child, parent, child_idx, buckets);
+	move_items(table, child, parent, &all, child_idx, buckets);
 	atomic_store_explicit(&table->buckets, buckets - 1, memory_order_release);
-	move_items(table, child, NULL, child_idx, buckets);
+	move_items(table, child, NULL, &all, child_idx, buckets);
 	table__compact(t, child);
 	parent_hdr |= child_hdr & (HDR_VOL | HDR_WAIT);
 	table__unlock(parent, with_depth(parent_hdr, parent_idx, buckets - 1), version);

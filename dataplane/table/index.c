@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/slot_find.h"
 #include "dataplane/table/table_internal.h"
 
 #include "base/contract.h"
@@ -16,6 +17,7 @@
  * changed header that makes a reader who missed look again.
  */
 
+#define PAGE_BYTES         4096
 #define HUGE_PAGE_BYTES    (2ULL << 20)
 #define SMALL_STEP_BYTES   (64ULL << 10)
 #define SPINS_BEFORE_YIELD 2000
@@ -73,32 +75,45 @@ static uint64_t step_bytes(uint64_t want, bool huge_pages)
 	return bytes;
 }
 
-static bool commit_more(struct table *table, uint64_t want)
+/* Every page now: whoever writes there first would wait for the kernel to clear it. */
+static void touch_pages(uint8_t *at, uint64_t bytes)
 {
-	uint64_t have = table->index_committed_bytes;
-	uint64_t step = step_bytes(want, table->huge_pages) - have;
+	for (uint64_t i = 0; i < bytes; i += PAGE_BYTES)
+		*(volatile uint8_t *)(at + i) = 0;
+}
 
-	if (!commit_step((uint8_t *)table->index + have, step, table->huge_pages))
+/* Backs the index's first `want_bytes` with memory. One caller at a time. */
+bool table__index_map(struct table *table, uint64_t want_bytes, bool touch)
+{
+	uint64_t have = atomic_load_explicit(&table->index_committed_bytes, memory_order_relaxed);
+	uint8_t *at = (uint8_t *)table->index + have;
+	uint64_t step;
+
+	if (want_bytes <= have)
+		return true;
+	step = step_bytes(want_bytes, table->huge_pages) - have;
+	if (!commit_step(at, step, table->huge_pages))
 		return false;
-	table->index_committed_bytes += step;
+	if (touch)
+		touch_pages(at, step);
+	atomic_store_explicit(&table->index_committed_bytes, have + step, memory_order_release);
 	return true;
 }
 
-/* Backs the first `buckets` buckets with memory. Under resize_lock, or before threads start. */
+/*
+ * Whether the first `buckets` buckets have memory; without a thread that sees to it, it is had now.
+ * Under resize_lock, or before threads start.
+ */
 bool table__index_commit(struct table *table, uint64_t buckets)
 {
 	uint64_t want = buckets * sizeof(struct bucket);
 
-	if (want > table->index_committed_bytes && !commit_more(table, want))
+	if (want > atomic_load_explicit(&table->index_committed_bytes, memory_order_acquire) &&
+	    (table->ahead_runs || !table__index_map(table, want, false)))
 		return false;
 	if (want > counter_read(&table->index_bytes))
 		counter_set(&table->index_bytes, want);
 	return true;
-}
-
-uint64_t table__hash(const struct table *table, struct slice bytes)
-{
-	return hash_siphash13(&table->hash_key, bytes) & table->hash_mask;
 }
 
 /* Locks are held for well under a microsecond; only a preempted holder takes longer. */
@@ -164,11 +179,10 @@ void table__unlock(struct bucket *b, uint64_t hdr, uint64_t version)
 	atomic_store_explicit(&b->hdr, version << HDR_VERSION_SHIFT | flags, memory_order_release);
 }
 
-/* The slot that holds the key, and its word; NULL when there is none. Readers call it unlocked. */
-slot_word *table__slot_find(struct bucket *b, const struct table_key *key, uint64_t *word)
+slot_word *table__chain_find(slot_word *node, const struct table_key *key, uint64_t *word)
 {
 	const uint64_t tag = slot_tag_of_hash(key->hash);
-	struct line line = bucket_line(b);
+	struct line line = {node, OVERFLOW_SLOTS};
 
 	do {
 		for (uint32_t i = 0; i < line.count; i++) {
@@ -196,12 +210,24 @@ static uint32_t free_slots(struct bucket *b, struct line *tail)
 	return count;
 }
 
+/* An empty slot of the bucket itself, or NULL. */
+static slot_word *own_slot_free(struct bucket *b)
+{
+	for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
+		if (atomic_load_explicit(&b->slot[i], memory_order_relaxed) == 0)
+			return &b->slot[i];
+	return NULL;
+}
+
 /* Links empty nodes until `needed` items more will fit. False: no memory, and nothing is harmed. */
 bool table__room(struct table_thread *t, struct bucket *b, uint32_t needed)
 {
 	struct line tail;
-	uint32_t have = free_slots(b, &tail);
+	uint32_t have;
 
+	if (needed == 1 && own_slot_free(b))
+		return true;
+	have = free_slots(b, &tail);
 	while (have < needed) {
 		slot_word *node = table__alloc(t, OVERFLOW_BYTES);
 

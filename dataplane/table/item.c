@@ -7,86 +7,22 @@
 #include <string.h>
 
 /*
- * One key and its value in one piece of memory. Built by a writer before it locks anything,
- * published by commit.c, read by everyone, freed by reclaim.c after a grace period.
- *
- *   +0   version 56 | flags 8        the version is written once, just before the item is
- *   published +8   lru seconds 24 | key_len 8  the only word that changes later +12  value_len 32
- *   +16  [expire_ms 8] [blob 8] [mc_flags 4] [key_len 4, when it does not fit above]
- *        key, then the value unless a blob holds it
+ * One key and its value in one piece of memory (item_layout.h). Built by a writer before it locks
+ * anything, published by commit.c, read by everyone, freed by reclaim.c after a grace period.
  */
-struct item {
-	_Atomic uint64_t version_flags;
-	_Atomic uint32_t lru_key_len;
-	uint32_t value_len;
-	uint8_t rest[];
-};
-
-_Static_assert(sizeof(struct item) == 16, "the header that the memory figures rely on");
-_Static_assert(ITEM_VALUE_MAX <= UINT32_MAX, "value_len holds it");
-
-#define ITEM_HAS_EXPIRY   1U
-#define ITEM_HAS_MC_FLAGS 2U
-#define ITEM_HAS_LONG_KEY 4U
-#define ITEM_HAS_BLOB     8U
-
-#define LRU_BITS      24
-#define LRU_MASK      ((1U << LRU_BITS) - 1)
-#define KEY_LEN_SHORT 255U // longest that fits beside the lru clock
-
-static inline uint32_t flags_of(const struct item *item)
-{
-	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&item->version_flags,
-				    memory_order_relaxed) &
-	       0xff;
-}
-
-static inline uint32_t lru_key_len_of(const struct item *item)
-{
-	return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&item->lru_key_len,
-				    memory_order_relaxed);
-}
-
-static inline size_t options_bytes(uint32_t flags)
-{
-	return (flags & ITEM_HAS_EXPIRY ? 8 : 0) + (flags & ITEM_HAS_BLOB ? 8 : 0) +
-	       (flags & ITEM_HAS_MC_FLAGS ? 4 : 0) + (flags & ITEM_HAS_LONG_KEY ? 4 : 0);
-}
-
-static uint64_t option_u64(const struct item *item, size_t offset)
-{
-	uint64_t v;
-
-	memcpy(&v, item->rest + offset, sizeof(v));
-	return v;
-}
-
-static uint32_t option_u32(const struct item *item, size_t offset)
-{
-	uint32_t v;
-
-	memcpy(&v, item->rest + offset, sizeof(v));
-	return v;
-}
 
 struct slice item_key(const struct item *item)
 {
-	uint32_t flags = flags_of(item);
-	size_t at = options_bytes(flags);
-	size_t len = lru_key_len_of(item) >> LRU_BITS;
-
-	if (unlikely(flags & ITEM_HAS_LONG_KEY))
-		len = option_u32(item, at - 4);
-	return slice_of(item->rest + at, len);
+	return item__key(item);
 }
 
 struct blob *item_blob(const struct item *item)
 {
-	uint32_t flags = flags_of(item);
+	uint32_t flags = item__flags(item);
 
 	if (!(flags & ITEM_HAS_BLOB))
 		return NULL;
-	return (struct blob *)(uintptr_t)option_u64(item, flags & ITEM_HAS_EXPIRY ? 8 : 0);
+	return (struct blob *)(uintptr_t)item__option_u64(item, flags & ITEM_HAS_EXPIRY ? 8 : 0);
 }
 
 struct slice item_value(const struct item *item)
@@ -103,57 +39,42 @@ struct slice item_value(const struct item *item)
 
 uint64_t item_expire_ms(const struct item *item)
 {
-	return flags_of(item) & ITEM_HAS_EXPIRY ? option_u64(item, 0) : 0;
+	return item__expire_ms(item);
 }
 
 uint32_t item_mc_flags(const struct item *item)
 {
-	uint32_t flags = flags_of(item);
+	uint32_t flags = item__flags(item);
 
 	if (!(flags & ITEM_HAS_MC_FLAGS))
 		return 0;
-	return option_u32(item, options_bytes(flags & (ITEM_HAS_EXPIRY | ITEM_HAS_BLOB)));
+	return item__option_u32(item,
+				item__options_bytes(flags & (ITEM_HAS_EXPIRY | ITEM_HAS_BLOB)));
 }
 
 uint64_t item_version(const struct item *item)
 {
-	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&item->version_flags,
-				    memory_order_relaxed) >>
-	       HDR_VERSION_SHIFT;
+	return item__version(item);
 }
 
 void item__set_version(struct item *item, uint64_t version)
 {
 	HOT_ASSERT(version > 0 && version <= VERSION_MAX);
-	atomic_store_explicit(&item->version_flags, version << HDR_VERSION_SHIFT | flags_of(item),
+	atomic_store_explicit(&item->version_flags,
+			      version << HDR_VERSION_SHIFT | item__flags(item),
 			      memory_order_relaxed);
 }
 
 uint32_t item_idle_s(const struct item *item, uint64_t now_ms)
 {
-	return ((uint32_t)(now_ms / 1000) - lru_key_len_of(item)) & LRU_MASK;
-}
-
-/* At most one store a second, into a line that the key comparison has loaded anyway. */
-void item__touch(struct item *item, uint32_t now_s)
-{
-	uint32_t word = lru_key_len_of(item);
-
-	if ((word & LRU_MASK) != now_s)
-		atomic_store_explicit(&item->lru_key_len, (word & ~LRU_MASK) | now_s,
-				      memory_order_relaxed);
-}
-
-bool item__key_equal(const struct item *item, struct slice key)
-{
-	return slice_equal(item_key(item), key);
+	return ((uint32_t)(now_ms / 1000) - item__lru_key_len(item)) & LRU_MASK;
 }
 
 size_t item__size_bytes(const struct item *item)
 {
-	uint32_t flags = flags_of(item);
+	uint32_t flags = item__flags(item);
 
-	return sizeof(struct item) + options_bytes(flags) + item_key(item).len +
+	return sizeof(struct item) + item__options_bytes(flags) + item_key(item).len +
 	       (flags & ITEM_HAS_BLOB ? 0 : item->value_len);
 }
 
@@ -249,8 +170,8 @@ struct item *table_item_new(struct table_thread *t, const struct item_spec *spec
 			return NULL;
 	}
 	uint32_t flags = flags_of_spec(spec, blob);
-	struct item *item = table__alloc(t, sizeof(*item) + options_bytes(flags) + spec->key.len +
-						    (blob ? 0 : value_len));
+	struct item *item = table__alloc(t, sizeof(*item) + item__options_bytes(flags) +
+						    spec->key.len + (blob ? 0 : value_len));
 
 	if (!item) {
 		if (blob != spec->blob)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/prefetch.h"
+#include "dataplane/table/slot_find.h"
 #include "dataplane/table/table_internal.h"
 
 #include "base/contract.h"
@@ -21,52 +23,13 @@
  * direction only.
  */
 
-bool table__item_expired(const struct table_thread *t, const struct item *item)
+void table_key_init(struct table_key *key, const struct table *table, struct slice bytes)
 {
-	uint64_t expire_ms = item_expire_ms(item);
+	uint64_t hash = table__hash(table, bytes);
 
-	return expire_ms != 0 && expire_ms < t->wall_ms;
-}
-
-bool table__item_live(const struct table_thread *t, const struct item *item, uint64_t flushed)
-{
-	return item_version(item) > flushed && !table__item_expired(t, item);
-}
-
-struct table_key table_key(const struct table *table, struct slice bytes)
-{
-	return (struct table_key){.bytes = bytes, .hash = table__hash(table, bytes)};
-}
-
-static struct bucket *home_of(const struct table *table, uint64_t hash)
-{
-	uint64_t buckets = atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&table->buckets,
-						memory_order_acquire);
-
-	return &table->index[geometry_home(hash, buckets)];
-}
-
-void table_prefetch(const struct table *table, uint64_t hash)
-{
-	prefetch_read(home_of(table, hash));
-}
-
-void table_prefetch_item(const struct table *table, uint64_t hash)
-{
-	struct bucket *b = home_of(table, hash);
-	uint64_t tag = slot_tag_of_hash(hash);
-
-	for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
-		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
-
-		if (word >> SLOT_TAG_SHIFT == tag || slot_is_chain(word)) {
-			const uint8_t *item = (const uint8_t *)slot_item(word);
-
-			// A short key's value begins in the second line.
-			prefetch_read(item);
-			prefetch_read(item + CACHE_LINE_BYTES);
-		}
-	}
+	key->bytes = bytes;
+	key->hash = hash;
+	key->home = &table->index[geometry_home(hash, table__buckets(table))];
 }
 
 /* One stable look at a bucket. */
@@ -77,8 +40,8 @@ struct look {
 	struct item *item; // whatever its state; NULL: absent
 };
 
-static bool miss_is_true(struct table *table, uint64_t hash, uint64_t buckets,
-			 const struct look *look)
+static inline bool miss_is_true(struct table *table, uint64_t hash, uint64_t buckets,
+				const struct look *look)
 {
 	if (atomic_load_explicit(&look->bucket->hdr, memory_order_acquire) != look->hdr)
 		return false;
@@ -115,9 +78,9 @@ static void look_up(struct table *table, const struct table_key *key, uint64_t b
 	}
 }
 
-static struct item *find(struct table_thread *t, const struct table_key *key)
+/* Whatever find() does not decide at first sight. */
+static COLD struct item *find_slowly(struct table_thread *t, const struct table_key *key)
 {
-	uint64_t flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire);
 	struct look look;
 
 	look_up(t->table, key, HDR_TXN, &look);
@@ -125,11 +88,38 @@ static struct item *find(struct table_thread *t, const struct table_key *key)
 		table__version_seen(t, hdr_version(look.hdr));
 		return NULL;
 	}
-	table__version_seen(t, item_version(look.item));
-	if (likely(table__item_live(t, look.item, flushed)))
+	table__version_seen(t, item__version(look.item));
+	if (table__item_live(t, look.item, table__flushed(t->table)))
 		return look.item;
 	if (t->may_write && table__item_expired(t, look.item))
 		table__sweep_bucket(t, look.idx);
+	return NULL;
+}
+
+/*
+ * One straight way for a hit on what lives and for a miss on what rests. The key's old home will
+ * do for a hit: an item is in two buckets only while both are locked, and both find it then.
+ */
+static ALWAYS_INLINE struct item *find(struct table_thread *t, const struct table_key *key)
+{
+	struct table *table = t->table;
+	uint64_t flushed = table__flushed(table);
+	uint64_t buckets = table__buckets(table), word;
+	struct look look = {.bucket = key->home};
+
+	look.hdr = atomic_load_explicit(&look.bucket->hdr, memory_order_acquire);
+	if (unlikely(look.hdr & HDR_TXN))
+		return find_slowly(t, key);
+	if (table__slot_find(look.bucket, key, &word)) {
+		struct item *item = slot_item(word);
+
+		table__version_seen(t, item__version(item));
+		return likely(table__item_live(t, item, flushed)) ? item : find_slowly(t, key);
+	}
+	look.idx = (uint64_t)(look.bucket - table->index);
+	if (unlikely(!miss_is_true(table, key->hash, buckets, &look)))
+		return find_slowly(t, key);
+	table__version_seen(t, hdr_version(look.hdr));
 	return NULL;
 }
 
@@ -181,7 +171,7 @@ static bool find_many_once(struct table_thread *t, const struct table_key *keys,
 		struct look look;
 
 		if (i + 8 < count)
-			table_prefetch(table, keys[i + 8].hash);
+			table_prefetch_home(&keys[i + 8]);
 		look_up(table, &keys[i], HDR_LOCK | HDR_TXN, &look);
 		if (look.idx != geometry_home(keys[i].hash, buckets))
 			return false;

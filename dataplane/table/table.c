@@ -75,6 +75,10 @@ int table_new(const struct table_config *config, struct table **out, char *why)
 		goto err_index;
 	}
 	table_init(table, config);
+	if (config->grows_ahead && table__ahead_start(table) != 0) {
+		fail(why, "cannot start the thread that maps the index");
+		goto err_index;
+	}
 	*out = table;
 	return 0;
 
@@ -128,6 +132,7 @@ void table_free(struct table *table)
 	for (uint32_t i = 0; i < count; i++)
 		free(table->threads[i]);
 	pthread_mutex_destroy(&table->threads_lock);
+	table__ahead_stop(table);
 	table__index_fini(table);
 	free(table);
 }

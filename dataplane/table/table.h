@@ -48,6 +48,8 @@ struct table_config {
 	uint64_t buckets_max;     // bounds the reserved address space; 0: derived from region_bytes
 	uint64_t region_bytes;    // memory for items, reserved at start; 0: plain malloc (tests)
 	bool huge_pages;          // back the region and the index with them
+	bool grows_ahead; // a thread of the table's own maps the index ahead of its growth, so that
+			  // no writer has to: that takes longer than 50 us
 	uint64_t rng_seed;
 };
 
@@ -100,17 +102,25 @@ void table_thread_close(struct table_thread *t);
  */
 void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns);
 
+struct bucket;
+
 /* A key with its hash: computed once, passed along. */
 struct table_key {
 	struct slice bytes;
 	uint64_t hash;
+	struct bucket *home; // where it belonged then: what to fetch, and where to look first
 };
 
-struct table_key table_key(const struct table *table, struct slice bytes);
+/* In place: a burst's keys are read at once, and a copy of what was just written would wait. */
+void table_key_init(struct table_key *key, const struct table *table, struct slice bytes);
 
-/* Touch the bucket, then (when that has arrived) the items its tags point at. For bursts. */
-void table_prefetch(const struct table *table, uint64_t hash);
-void table_prefetch_item(const struct table *table, uint64_t hash);
+static inline struct table_key table_key(const struct table *table, struct slice bytes)
+{
+	struct table_key key;
+
+	table_key_init(&key, table, bytes);
+	return key;
+}
 
 /*
  * The live item of a key, or NULL. Expired and flushed items count as absent. Notes the access

@@ -3,7 +3,7 @@
 
 #include "base/counter.h"
 #include "base/rng.h"
-#include "dataplane/table/bucket.h"
+#include "dataplane/table/item_layout.h"
 #include "dataplane/table/table.h"
 
 #include <pthread.h>
@@ -103,10 +103,14 @@ struct table {
 	CACHE_ALIGNED _Atomic uint64_t buckets; // [any] written under resize_lock only
 	_Atomic uint64_t flushed;               // [any] versions up to this one are dead
 
-	CACHE_ALIGNED atomic_flag resize_lock; // never waited for
-	uint64_t resize_tag;                   // of the last split or merge, under resize_lock
-	bool resize_grew;                      // under resize_lock
-	uint64_t index_committed_bytes;        // has memory behind it, under resize_lock
+	CACHE_ALIGNED atomic_flag resize_lock;  // never waited for
+	uint64_t resize_tag;                    // of the last split or merge, under resize_lock
+	bool resize_grew;                       // under resize_lock
+	_Atomic uint64_t index_committed_bytes; // has memory behind it: written by the thread of
+						// index_ahead.c or, without it, under resize_lock
+	bool ahead_runs;                        // [const] there is such a thread
+	pthread_t ahead_thread;                 // [const]
+	_Atomic bool ahead_stops;
 	counter index_bytes; // of the most buckets there have been: what counts as used
 	counter splits, merges;
 
@@ -134,6 +138,43 @@ struct table {
 	_Atomic uint64_t orphan_bytes; // limbo_bytes of the threads that left them
 };
 
+static inline uint64_t table__hash(const struct table *table, struct slice bytes)
+{
+	return hash_siphash13(&table->hash_key, bytes) & table->hash_mask;
+}
+
+static inline uint64_t table__buckets(const struct table *table)
+{
+	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&table->buckets,
+				    memory_order_acquire);
+}
+
+static inline uint64_t table__flushed(const struct table *table)
+{
+	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&table->flushed,
+				    memory_order_acquire);
+}
+
+/* A version that the owner has met: its next one is higher (T4). */
+static inline void table__version_seen(struct table_thread *t, uint64_t version)
+{
+	if (version > counter_read(&t->clock))
+		counter_set(&t->clock, version);
+}
+
+static inline bool table__item_expired(const struct table_thread *t, const struct item *item)
+{
+	uint64_t expire_ms = item__expire_ms(item);
+
+	return unlikely(expire_ms != 0) && expire_ms < t->wall_ms;
+}
+
+static inline bool table__item_live(const struct table_thread *t, const struct item *item,
+				    uint64_t flushed)
+{
+	return item__version(item) > flushed && !table__item_expired(t, item);
+}
+
 /*
  * memory.c: every byte of items, blobs and nodes goes through these and is counted. NULL: no
  * memory.
@@ -155,8 +196,6 @@ void *table__region_take(struct region *region, uint64_t size_bytes, uint64_t al
 /* item.c */
 size_t item__size_bytes(const struct item *item);
 void item__set_version(struct item *item, uint64_t version);
-bool item__key_equal(const struct item *item, struct slice key);
-void item__touch(struct item *item, uint32_t now_s);
 uint64_t item__retired_bytes(const struct item *item);
 void item__free(struct table_thread *t, struct item *item);
 
@@ -164,24 +203,22 @@ void item__free(struct table_thread *t, struct item *item);
 int table__index_init(struct table *table);
 void table__index_fini(struct table *table);
 bool table__index_commit(struct table *table, uint64_t buckets);
-uint64_t table__hash(const struct table *table, struct slice bytes);
+bool table__index_map(struct table *table, uint64_t want_bytes, bool touch);
 struct bucket *table__lock(struct table *table, uint64_t idx, uint64_t *hdr);
 struct bucket *table__lock_home(struct table_thread *t, uint64_t hash, uint64_t *idx,
 				uint64_t *hdr);
 void table__unlock(struct bucket *b, uint64_t hdr, uint64_t version);
-slot_word *table__slot_find(struct bucket *b, const struct table_key *key, uint64_t *word);
 bool table__room(struct table_thread *t, struct bucket *b, uint32_t needed);
 void table__slot_insert(struct bucket *b, uint64_t word);
 void table__compact(struct table_thread *t, struct bucket *b);
 void table__spin(uint32_t *spins);
 
-/* lookup.c */
-bool table__item_live(const struct table_thread *t, const struct item *item, uint64_t flushed);
-bool table__item_expired(const struct table_thread *t, const struct item *item);
+/* index_ahead.c */
+int table__ahead_start(struct table *table);
+void table__ahead_stop(struct table *table);
 
 /* version.c */
 uint64_t table__version_next(struct table_thread *t, uint64_t at_least, uint64_t flushed);
-void table__version_seen(struct table_thread *t, uint64_t version);
 void table__count_sum(const struct table *table, uint64_t *items, uint64_t *with_expiry);
 void table__count(struct table_thread *t, uint64_t flushed, int64_t items, int64_t with_expiry);
 

@@ -35,12 +35,6 @@ void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns)
 				       (now_ns >> VERSION_TICK_SHIFT));
 }
 
-void table__version_seen(struct table_thread *t, uint64_t version)
-{
-	if (version > counter_read(&t->clock))
-		counter_set(&t->clock, version);
-}
-
 uint64_t table__version_next(struct table_thread *t, uint64_t at_least, uint64_t flushed)
 {
 	uint64_t version = counter_read(&t->clock);

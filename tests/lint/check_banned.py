@@ -58,6 +58,7 @@ ALLOWED = {
     "dataplane/table/commit.c": ("malloc free", "commits of more keys than fit on the stack"),
     "dataplane/table/index.c": ("mmap munmap madvise sched_yield",
                                 "set-up; a lock's holder that has been preempted"),
+    "dataplane/table/index_ahead.c": ("nanosleep pthread_join", "a thread of its own"),
     "dataplane/table/lookup.c": ("malloc free", "reads of many keys, once optimism has failed"),
     "dataplane/table/memory.c": ("malloc calloc free snprintf",
                                  "the door to the allocator; arenas are made at start"),

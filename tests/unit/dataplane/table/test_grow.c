@@ -171,6 +171,29 @@ static void test_geometry_home_and_depth(void **state)
 	}
 }
 
+/* Beyond what the thread has mapped at the start. Growth that finds it late goes on later. */
+static void test_table_grows_into_what_is_mapped_ahead(void **state)
+{
+	const uint64_t items = 600000;
+	struct fixture f;
+	struct table_stats stats;
+
+	fixture_open(&f, &(struct table_config){
+				 .buckets_initial = 1, .hash_key = {1, 2}, .grows_ahead = true});
+	for (uint64_t i = 0; i < items; i++)
+		fixture_set(&f, key_text(i).text, "v");
+	do {
+		fixture_tick(&f, 1);
+		table_housekeep(f.t, 100000);
+		rcu_quiescent();
+		table_stats(f.table, &stats);
+	} while (stats.buckets * LOAD_GROW_QUARTERS < items * 4);
+	assert_true(stats.index_bytes > 6 << 20);
+	for (uint64_t i = 0; i < items; i++)
+		assert_value(&f, key_text(i).text, "v");
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +201,7 @@ int main(void)
 		cmocka_unit_test(test_split_and_merge_each_step_keeps_all_keys),
 		cmocka_unit_test(test_table_grows_and_shrinks_back),
 		cmocka_unit_test(test_table_random_changes_agree_with_oracle),
+		cmocka_unit_test(test_table_grows_into_what_is_mapped_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
