@@ -51,7 +51,7 @@ struct kv_store {
 
 enum kv_result kv_store(struct table_thread *t, struct kv_store *store);
 
-/* KV_DELETED or KV_NOT_FOUND. */
+/* KV_DELETED, KV_NOT_FOUND or KV_NO_MEMORY. */
 enum kv_result kv_delete(struct table_thread *t, const struct table_key *key);
 
 /*

@@ -180,7 +180,7 @@ static void run_touch(const struct mc_call *c)
 	}
 }
 
-/* A set that fails leaves no value behind that the client believes replaced. */
+/* A set that fails leaves no value behind that the client believes replaced, if that can be had. */
 static void drop_stale(const struct mc_call *c)
 {
 	if (c->line->mode == KV_SET)
@@ -252,10 +252,15 @@ static void run_store(const struct mc_call *c)
 
 static void run_delete(const struct mc_call *c)
 {
-	if (kv_delete(c->tt, &c->request->keys[0]) == KV_DELETED) {
+	switch (kv_delete(c->tt, &c->request->keys[0])) {
+	case KV_DELETED:
 		counter_add(&c->counters->mc_delete_hits, 1);
 		ANSWER(c, "DELETED");
-	} else {
+		break;
+	case KV_NO_MEMORY:
+		ANSWER(c, "SERVER_ERROR out of memory");
+		break;
+	default:
 		counter_add(&c->counters->mc_delete_misses, 1);
 		ANSWER(c, "NOT_FOUND");
 	}

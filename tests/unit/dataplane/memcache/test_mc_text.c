@@ -20,6 +20,17 @@
 static struct fake_session f;
 static uint64_t now_ns;
 
+/* Linked with --wrap=table__alloc. */
+void *__real_table__alloc(struct table_thread *t, size_t size_bytes);
+void *__wrap_table__alloc(struct table_thread *t, size_t size_bytes);
+
+static bool no_memory;
+
+void *__wrap_table__alloc(struct table_thread *t, size_t size_bytes)
+{
+	return no_memory ? NULL : __real_table__alloc(t, size_bytes);
+}
+
 static int setup(void **state)
 {
 	fake_session_init(&f, SESSION_MEMCACHE);
@@ -354,6 +365,36 @@ static void test_no_memory_refuses_and_drops_the_old_value(void **state)
 	exchange("get n\r\n", "END\r\n");
 }
 
+/* Sends the line for each of some numbered keys at once. */
+static void send_for_keys(const char *format)
+{
+	enum {
+		KEYS = 600
+	};
+
+	static char text[KEYS * 40];
+	size_t len = 0;
+
+	for (int i = 0; i < KEYS; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, format, i);
+	fake_session_send(&f, slice_of(text, len));
+}
+
+/* What is deleted waits in chunks of 254 for a grace period, and chunks are memory. */
+static void test_delete_without_memory_is_an_error(void **state)
+{
+	send_for_keys("set key:%d 0 0 1 noreply\r\nx\r\n");
+	no_memory = true;
+	send_for_keys("delete key:%d\r\n");
+	no_memory = false;
+	struct slice got = fake_session_take(&f);
+
+	assert_non_null(memmem(got.ptr, got.len, "SERVER_ERROR out of memory\r\n", 28));
+	exchange("get key:599\r\n", "VALUE key:599 0 1\r\nx\r\nEND\r\n");
+	exchange("delete key:599\r\n", "DELETED\r\n");
+	exchange("get key:599\r\n", "END\r\n");
+}
+
 static void test_line_without_an_end_closes(void **state)
 {
 	char line[MC_LINE_MAX + 2];
@@ -493,6 +534,7 @@ int main(void)
 		TEST(test_too_large_is_swallowed_and_drops_the_old_value),
 		TEST(test_append_beyond_the_limit_not_stored),
 		TEST(test_no_memory_refuses_and_drops_the_old_value),
+		TEST(test_delete_without_memory_is_an_error),
 		TEST(test_line_without_an_end_closes),
 		TEST(test_get_of_many_keys),
 		TEST(test_get_line_without_bound_closes),
