@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef HAVE_JEMALLOC
 #include <jemalloc/jemalloc.h>
 #endif
@@ -23,6 +24,19 @@
  */
 
 static __thread struct table_thread *own_thread; // the last one opened here
+
+/*
+ * Freed memory in debug builds. To whoever still looks at it an item of these bytes has no flag set
+ * (item.c), so it shows a wrong key and value, and no pointer into nowhere.
+ */
+#define POISON 0xd0
+
+static void poison(void *ptr, size_t size_bytes)
+{
+#ifdef HOT_ASSERTS
+	memset(ptr, POISON, size_bytes);
+#endif
+}
 
 /* A blob carries its table in front, for whoever drops the last reference. */
 struct table_blob {
@@ -187,6 +201,7 @@ static void *allocate(struct table_thread *t, size_t size_bytes)
 
 static void release(void *ptr, size_t size_bytes)
 {
+	poison(ptr, size_bytes);
 	sdallocx(ptr, size_bytes, 0);
 }
 
@@ -213,6 +228,7 @@ static void *allocate(struct table_thread *t, size_t size_bytes)
 
 static void release(void *ptr, size_t size_bytes)
 {
+	poison(ptr, size_bytes);
 	free(ptr);
 }
 
