@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/table/prefetch.h"
+#include "dataplane/table/protocol.h"
 #include "dataplane/table/slot_find.h"
 #include "dataplane/table/table_internal.h"
 
@@ -43,6 +44,9 @@ struct look {
 static inline bool miss_is_true(struct table *table, uint64_t hash, uint64_t buckets,
 				const struct look *look)
 {
+	TABLE_YIELD();
+	if (!TABLE_KEEPS(STEP_MISS))
+		return true;
 	if (atomic_load_explicit(&look->bucket->hdr, memory_order_acquire) != look->hdr)
 		return false;
 	if (look->hdr & HDR_LOCK)
@@ -66,8 +70,9 @@ static void look_up(struct table *table, const struct table_key *key, uint64_t b
 		look->idx = geometry_home(key->hash, buckets);
 		look->bucket = &table->index[look->idx];
 		look->hdr = atomic_load_explicit(&look->bucket->hdr, memory_order_acquire);
-		if (unlikely(look->hdr & busy))
+		if (unlikely(look->hdr & busy) && TABLE_KEEPS(STEP_TXN))
 			continue;
+		TABLE_YIELD();
 		if (table__slot_find(look->bucket, key, &word)) {
 			look->item = slot_item(word);
 			return;
@@ -108,8 +113,9 @@ static ALWAYS_INLINE struct item *find(struct table_thread *t, const struct tabl
 	struct look look = {.bucket = key->home};
 
 	look.hdr = atomic_load_explicit(&look.bucket->hdr, memory_order_acquire);
-	if (unlikely(look.hdr & HDR_TXN))
+	if (unlikely(look.hdr & HDR_TXN) && TABLE_KEEPS(STEP_TXN))
 		return find_slowly(t, key);
+	TABLE_YIELD();
 	if (table__slot_find(look.bucket, key, &word)) {
 		struct item *item = slot_item(word);
 
@@ -179,7 +185,8 @@ static bool find_many_once(struct table_thread *t, const struct table_key *keys,
 		first += hdr_version(look.hdr);
 		items[i] = look.item && table__item_live(t, look.item, flushed) ? look.item : NULL;
 	}
-	if (!sum_again(table, keys, count, buckets, &second) || first != second)
+	if (TABLE_KEEPS(STEP_SECOND_PASS) &&
+	    (!sum_again(table, keys, count, buckets, &second) || first != second))
 		return false;
 	return atomic_load_explicit(&table->flushed, memory_order_acquire) == flushed;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/protocol.h"
 #include "dataplane/table/table_internal.h"
 
 #include "base/contract.h"
@@ -172,7 +173,7 @@ int64_t reclaim__slice(struct table_thread *t, int64_t budget)
 	while (limbo->head && limbo->head->sealed && budget > 0) {
 		struct limbo_chunk *chunk = limbo->head;
 
-		if (!rcu_done(chunk->tag))
+		if (!rcu_done(chunk->tag) && TABLE_KEEPS(STEP_GRACE))
 			break;
 		for (; chunk->freed < chunk->count && budget > 0; budget -= COST_FREE_NS)
 			free_entry(t, &chunk->entries[chunk->freed++]);

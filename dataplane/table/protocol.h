@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdbool.h>
+
+/*
+ * Two switches for the checker of tests/linear, set in no build that serves anybody.
+ *
+ * TABLE_WITHOUT leaves a step of the protocol out: the checker must be seen to find each such table
+ * out. TABLE_YIELDS lets threads give way where the order of their steps matters, so that they meet
+ * there more often than chance has it.
+ */
+enum table_step {
+	STEP_TXN = 1 << 0,         // lookup.c: readers wait while a commit publishes
+	STEP_MISS = 1 << 1,        // lookup.c: a miss is not believed at once
+	STEP_SECOND_PASS = 1 << 2, // lookup.c: many keys are looked at again
+	STEP_GRACE = 1 << 3,       // reclaim.c: what was unlinked stays until readers have gone
+};
+
+#ifdef TABLE_WITHOUT
+#define TABLE_KEEPS(step) ((TABLE_WITHOUT & (step)) == 0)
+#else
+#define TABLE_KEEPS(step) true
+#endif
+
+#ifdef TABLE_YIELDS
+void table__yield(void);
+#define TABLE_YIELD() table__yield()
+#else
+#define TABLE_YIELD() ((void)0)
+#endif
