@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/contract.h"
 #include "base/rcu.h"
+#include "dataplane/table/protocol.h"
 #include "dataplane/table/table_internal.h"
 #include "tests/linear/linear_check.h"
 
@@ -44,8 +45,7 @@ enum feature {
 	MANY = 1,   // operations on several keys
 	EXPIRE = 2, // some keys expire
 	EVICT = 4,  // keys are evicted
-	FLUSH = 8,  // everything is flushed now and then
-	PARTS = 16, // all keys are stored at once and read one by one
+	PARTS = 8,  // all keys are stored at once and read one by one
 };
 
 struct scenario {
@@ -63,7 +63,6 @@ static const struct scenario scenarios[] = {
 	{"all keys at once, read one by one", MANY | PARTS, 3, 10},
 	{"several keys, with expiry", MANY | EXPIRE, 3, 6},
 	{"several keys, with eviction", MANY | EVICT, 3, 6},
-	{"several keys, with flushes", MANY | FLUSH, 3, 7},
 };
 
 /* What an item's value holds: enough to tell when it is not what was stored. */
@@ -338,8 +337,6 @@ static enum linear_kind choose_kind(struct worker *w)
 		LINEAR_CAS, LINEAR_CAS, LINEAR_CAS, LINEAR_INCR, LINEAR_INCR, LINEAR_GET,
 	};
 
-	if (scenario->features & FLUSH && rng_below(&w->rng, 12) == 0)
-		return LINEAR_FLUSH;
 	if (scenario->features & PARTS)
 		return rng_below(&w->rng, 4) ? LINEAR_GET : LINEAR_SET;
 	return kinds[rng_below(&w->rng, ARRAY_COUNT(kinds))];
@@ -356,8 +353,6 @@ static void choose_keys(struct worker *w, struct linear_op *op)
 		op->key_count = 2 + rng_below(&w->rng, scenario->keys - 1);
 	if (scenario->features & PARTS)
 		op->key_count = op->kind == LINEAR_SET ? scenario->keys : 1;
-	if (op->kind == LINEAR_FLUSH)
-		op->key_count = scenario->keys;
 	for (uint32_t i = 0; i < op->key_count; i++)
 		op->keys[i] = (first + i * step) % scenario->keys;
 }
