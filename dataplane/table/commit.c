@@ -110,7 +110,7 @@ static void follow_up(struct table_thread *t, const struct table_change *change)
 	if (change->item && item__expire_ms(change->item))
 		expire__note(t, change->key.hash, item__expire_ms(change->item));
 	if (!change->item != !change->old)
-		table__note_change(t);
+		table__note_change(t, change->item ? 1 : -1);
 }
 
 enum table_status table_commit_one(struct table_thread *t, struct table_change *change)

@@ -147,7 +147,7 @@ static bool evict(struct table_thread *t, const struct evict_candidate *candidat
 		table__compact(t, b);
 	table__unlock(b, hdr, version);
 	counter_add(&t->evicted, 1);
-	table__note_change(t);
+	table__note_change(t, -1);
 	return true;
 }
 

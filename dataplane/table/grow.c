@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/slot_find.h"
 #include "dataplane/table/table_internal.h"
 
 #include "base/contract.h"
@@ -116,23 +117,31 @@ static uint64_t newer_version(struct table_thread *t, uint64_t hdr_a, uint64_t h
 	return table__version_next(t, a > b ? a : b, 0);
 }
 
-/*
- * What the next split will want, which would wait for each of these in turn: the items of its
- * parent, whose line the split before this one has asked for, and the line of the one after it.
- */
-static void prefetch_next(struct bucket *parent, struct bucket *child)
+static void prefetch_items(const slot_word *slots, uint32_t count)
 {
-	const struct bucket *b = parent + 1;
-
-	prefetch_write(parent + 2);
-	prefetch_write(child + 1);
-	for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
-		uint64_t word = atomic_load_explicit((slot_word *)(uintptr_t)&b->slot[i],
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t word = atomic_load_explicit((slot_word *)(uintptr_t)&slots[i],
 						     memory_order_relaxed);
 
 		if (word)
-			prefetch_read(slot_item(word));
+			prefetch_read(slot_item(word)); // or a node
 	}
+}
+
+/*
+ * What the next splits will want, which would wait for each of these in turn: the line of the
+ * parent three splits away, the items and the node of the next but one, the node's items of the
+ * next. Each had its address asked for by the split before.
+ */
+static void prefetch_next(struct bucket *parent, struct bucket *child)
+{
+	const slot_word *node = bucket_chain(parent + 1);
+
+	prefetch_write(parent + 3);
+	prefetch_write(child + 1);
+	prefetch_items(parent[2].slot, BUCKET_SLOTS);
+	if (node)
+		prefetch_items(node, OVERFLOW_SLOTS);
 }
 
 static bool split(struct table_thread *t, uint64_t buckets)
@@ -239,11 +248,16 @@ bool table__resize_step(struct table_thread *t, uint64_t items, uint32_t steps_m
 
 /*
  * After a change of the number of items: growth keeps pace with the inserts, without a shared
- * counter.
+ * counter. Own changes count at once, so that splits come one by one, with time between them for
+ * what the next one fetches.
  */
-void table__note_change(struct table_thread *t)
+void table__note_change(struct table_thread *t, int64_t items)
 {
 	uint64_t with_expiry;
+
+	// What others have added since the last sum may be ours to delete.
+	if (items > 0 || t->items_known > 0)
+		t->items_known += (uint64_t)items;
 
 	if (t->changes_until_sum == 0) {
 		table__count_sum(t->table, &t->items_known, &with_expiry);

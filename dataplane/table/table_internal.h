@@ -24,7 +24,7 @@
  * Mean number of items per bucket that growth aims at, as a fraction of 4; shrinking begins far
  * below.
  */
-#define LOAD_GROW_QUARTERS   24 // 6.0 per bucket
+#define LOAD_GROW_QUARTERS   28 // 7.0 per bucket
 #define LOAD_SHRINK_QUARTERS 8  // 2.0 per bucket
 
 /* Region of reserved memory, handed out from its start and never taken back. */
@@ -224,7 +224,7 @@ void table__count(struct table_thread *t, uint64_t flushed, int64_t items, int64
 
 /* grow.c */
 bool table__resize_step(struct table_thread *t, uint64_t items, uint32_t steps_max);
-void table__note_change(struct table_thread *t);
+void table__note_change(struct table_thread *t, int64_t items);
 
 /* reclaim.c: room for `count` retirements; false: no memory. Only then may anything be retired. */
 bool reclaim__prepare(struct table_thread *t, uint32_t count);
