@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "perf/micro/bench_map.h"
+
+#include "base/compiler.h"
+#include "base/hash.h"
+#include "base/rcu.h"
+#include "base/slice.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <urcu/rculfhash.h>
+#include <urcu/urcu-qsbr.h>
+
+/*
+ * liburcu's lock-free hash table with all the buckets that it will want, so that it need not grow.
+ * One thread uses the map, and what it replaces is freed at once: the grace period that a server
+ * would wait for is not charged.
+ */
+
+struct lfht_item {
+	struct cds_lfht_node node;
+	char key[BENCH_KEY_BYTES];
+	char value[BENCH_VALUE_BYTES];
+};
+
+struct bench_map {
+	struct cds_lfht *table;
+};
+
+static const struct hash_key hash_key = {1, 2};
+
+static struct bench_map *open_map(uint64_t keys)
+{
+	struct bench_map *map = calloc(1, sizeof(*map));
+	uint64_t buckets = 1;
+
+	if (!map)
+		bench_no_memory();
+	while (buckets < keys)
+		buckets *= 2;
+	map->table = cds_lfht_new_flavor(buckets, buckets, buckets, 0, &urcu_qsbr_flavor, NULL);
+	if (!map->table)
+		bench_no_memory();
+	return map;
+}
+
+static void close_map(struct bench_map *map)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	cds_lfht_first(map->table, &iter);
+	while ((node = cds_lfht_iter_get_node(&iter))) {
+		cds_lfht_next(map->table, &iter);
+		cds_lfht_del(map->table, node);
+		bench_peer_free(CONTAINER_OF(node, struct lfht_item, node));
+	}
+	rcu_offline();
+	cds_lfht_destroy(map->table, NULL);
+	rcu_online();
+	free(map);
+}
+
+static uint64_t hash_of(const char *text)
+{
+	return hash_siphash13(&hash_key, slice_of(text, BENCH_KEY_BYTES));
+}
+
+static int match(struct cds_lfht_node *node, const void *key)
+{
+	return memcmp(CONTAINER_OF(node, struct lfht_item, node)->key, key, BENCH_KEY_BYTES) == 0;
+}
+
+static uint64_t find(struct bench_map *map, const struct bench_batch *batch)
+{
+	uint64_t found = 0;
+
+	for (uint32_t i = 0; i < BENCH_BATCH; i++) {
+		struct cds_lfht_iter iter;
+		struct cds_lfht_node *node;
+
+		cds_lfht_lookup(map->table, hash_of(batch->text[i]), match, batch->text[i], &iter);
+		node = cds_lfht_iter_get_node(&iter);
+		found += node && CONTAINER_OF(node, struct lfht_item, node)->value[0] == 0;
+	}
+	return found;
+}
+
+static void set(struct bench_map *map, const struct bench_batch *batch)
+{
+	for (uint32_t i = 0; i < BENCH_BATCH; i++) {
+		struct lfht_item *item = bench_peer_alloc(sizeof(*item));
+		struct cds_lfht_node *old;
+
+		cds_lfht_node_init(&item->node);
+		memcpy(item->key, batch->text[i], BENCH_KEY_BYTES);
+		memset(item->value, 0, BENCH_VALUE_BYTES);
+		old = cds_lfht_add_replace(map->table, hash_of(item->key), match, item->key,
+					   &item->node);
+		if (old)
+			bench_peer_free(CONTAINER_OF(old, struct lfht_item, node));
+	}
+}
+
+static void delete_batch(struct bench_map *map, const struct bench_batch *batch)
+{
+	for (uint32_t i = 0; i < BENCH_BATCH; i++) {
+		struct cds_lfht_iter iter;
+		struct cds_lfht_node *node;
+
+		cds_lfht_lookup(map->table, hash_of(batch->text[i]), match, batch->text[i], &iter);
+		node = cds_lfht_iter_get_node(&iter);
+		if (node && cds_lfht_del(map->table, node) == 0)
+			bench_peer_free(CONTAINER_OF(node, struct lfht_item, node));
+	}
+}
+
+static void rest(struct bench_map *map, bool wrote)
+{
+	rcu_quiescent();
+}
+
+const struct bench_map_ops map_lfht = {
+	.name = "cds_lfht",
+	.open = open_map,
+	.close = close_map,
+	.find = find,
+	.set = set,
+	.delete = delete_batch,
+	.rest = rest,
+};
