@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/protocol.h"
 #include "dataplane/table/slot_find.h"
 #include "dataplane/table/table_internal.h"
 
@@ -97,7 +98,8 @@ static bool expectation_holds(const struct table_thread *t, const struct table_c
 {
 	const struct item *live = NULL;
 
-	if (change->expected == TABLE_ANY)
+	TABLE_YIELD();
+	if (change->expected == TABLE_ANY || !TABLE_KEEPS(STEP_EXPECTATION))
 		return true;
 	if (place->slot && table__item_live(t, slot_item(place->word), flushed))
 		live = slot_item(place->word);
@@ -265,6 +267,7 @@ static void publish_all(struct table_thread *t, struct op *ops, uint32_t count, 
 	for (uint32_t i = 0; i < count; i++) {
 		if (!ops[i].first)
 			ops[i].hdr = ops[i - 1].hdr;
+		TABLE_YIELD();
 		if (!ops[i].superseded)
 			publish_op(t, &ops[i], &stamp);
 	}

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/protocol.h"
 #include "dataplane/table/slot_find.h"
 #include "dataplane/table/table_internal.h"
 
@@ -165,7 +166,9 @@ static bool split(struct table_thread *t, uint64_t buckets)
 	uint64_t version = newer_version(t, parent_hdr, child_hdr);
 
 	move_items(table, parent, child, &moves, child_idx, buckets + 1);
+	TABLE_YIELD();
 	atomic_store_explicit(&table->buckets, buckets + 1, memory_order_release);
+	TABLE_YIELD();
 	move_items(table, parent, NULL, &moves, child_idx, buckets + 1);
 	table__compact(t, parent);
 	table__unlock(parent, with_depth(parent_hdr, parent_idx, buckets + 1), version);
@@ -209,7 +212,9 @@ static bool merge(struct table_thread *t, uint64_t buckets)
 
 	// By the old geometry everything in the child belongs to it: all is copied, then cleared.
 	move_items(table, child, parent, &all, child_idx, buckets);
+	TABLE_YIELD();
 	atomic_store_explicit(&table->buckets, buckets - 1, memory_order_release);
+	TABLE_YIELD();
 	move_items(table, child, NULL, &all, child_idx, buckets);
 	table__compact(t, child);
 	parent_hdr |= child_hdr & (HDR_VOL | HDR_WAIT);

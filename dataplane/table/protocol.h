@@ -15,6 +15,7 @@ enum table_step {
 	STEP_MISS = 1 << 1,        // lookup.c: a miss is not believed at once
 	STEP_SECOND_PASS = 1 << 2, // lookup.c: many keys are looked at again
 	STEP_GRACE = 1 << 3,       // reclaim.c: what was unlinked stays until readers have gone
+	STEP_EXPECTATION = 1 << 4, // commit.c: what a change expects is compared under the lock
 };
 
 #ifdef TABLE_WITHOUT
