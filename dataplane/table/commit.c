@@ -127,7 +127,7 @@ enum table_status table_commit_one(struct table_thread *t, struct table_change *
 	struct place place = place_of(b, &change->key);
 	struct stamp stamp = {
 		.version = hdr_version(hdr),
-		.flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire),
+		.flushed = table__flush_settled(t->table),
 	};
 
 	if (!expectation_holds(t, change, &place, stamp.flushed)) {
@@ -326,7 +326,7 @@ enum table_status table_commit(struct table_thread *t, struct table_change *chan
 	for (uint32_t i = 0; i < count; i++)
 		ops[i] = (struct op){.change = &changes[i]};
 	lock_all(t, ops, count);
-	uint64_t flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire);
+	uint64_t flushed = table__flush_settled(t->table);
 	enum table_status status = check_all(t, ops, count, flushed);
 
 	if (status == TABLE_OK) {

@@ -4,9 +4,13 @@
 /*
  * Flushing everything at one instant (T7), whatever the number of items: one store of a version
  * below which nothing lives. Writers read that word under their lock and take versions above it.
- * It is set half a millisecond ahead of every thread's clock, so a writer who has just missed the
- * store gets a version below it, and what he wrote counts as written before the flush. The walk
- * that gives the memory back is done later, in slices.
+ * The walk that gives the memory back is done later, in slices.
+ *
+ * Handshake: what was committed before the store must have a version up to it, however long the
+ * flushing thread takes. It sets `flushing` (sequentially consistent) and only then reads the
+ * clocks. A writer reads `flushing` with its buckets locked, and waits while it is set:
+ * table__flush_settled(). If it has missed it, the exchange by which it took its lock came before,
+ * so its clock is among those that are read, and its version is one more at most.
  */
 
 #define COST_BUCKET_NS 25
@@ -15,21 +19,23 @@
 void table_flush(struct table_thread *t)
 {
 	struct table *table = t->table;
-	uint64_t before = atomic_load(&table->flushed);
-	uint64_t flushed;
+	uint32_t spins = 0;
 
-	do {
-		uint32_t count = atomic_load_explicit(&table->thread_count, memory_order_acquire);
+	while (atomic_exchange(&table->flushing, true))
+		table__spin(&spins);
+	uint64_t flushed = atomic_load_explicit(&table->flushed, memory_order_relaxed);
+	uint32_t count = atomic_load(&table->thread_count);
 
-		flushed = before;
-		for (uint32_t i = 0; i < count; i++) {
-			uint64_t clock = counter_read(&table->threads[i]->clock);
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t clock = counter_read(&table->threads[i]->clock);
 
-			if (clock > flushed)
-				flushed = clock;
-		}
-		flushed += VERSION_GUARD_TICKS;
-	} while (!atomic_compare_exchange_strong(&table->flushed, &before, flushed));
+		if (clock > flushed)
+			flushed = clock;
+	}
+	flushed++;
+	TABLE_YIELD();
+	atomic_store_explicit(&table->flushed, flushed, memory_order_release);
+	atomic_store_explicit(&table->flushing, false, memory_order_release);
 	table__version_seen(t, flushed);
 }
 

@@ -16,6 +16,7 @@ enum table_step {
 	STEP_SECOND_PASS = 1 << 2, // lookup.c: many keys are looked at again
 	STEP_GRACE = 1 << 3,       // reclaim.c: what was unlinked stays until readers have gone
 	STEP_EXPECTATION = 1 << 4, // commit.c: what a change expects is compared under the lock
+	STEP_FLUSH = 1 << 5,       // commit.c: writers wait while a flush chooses its version
 };
 
 #ifdef TABLE_WITHOUT

@@ -4,6 +4,7 @@
 #include "base/counter.h"
 #include "base/rng.h"
 #include "dataplane/table/item_layout.h"
+#include "dataplane/table/protocol.h"
 #include "dataplane/table/table.h"
 
 #include <pthread.h>
@@ -15,10 +16,9 @@
  * whoever runs.
  */
 
-#define TABLE_THREADS_MAX   128
-#define VERSION_TICK_SHIFT  4     // a tick of the version clock is 16 ns
-#define VERSION_GUARD_TICKS 31250 // 0.5 ms: how far clocks may be apart, see table_flush()
-#define VERSION_EPOCH_MS    1735689600000ULL // 2025-01-01; 56 bits reach 36 years from here
+#define TABLE_THREADS_MAX  128
+#define VERSION_TICK_SHIFT 4                // a tick of the version clock is 16 ns
+#define VERSION_EPOCH_MS   1735689600000ULL // 2025-01-01; 56 bits reach 36 years from here
 
 /*
  * Mean number of items per bucket that growth aims at, as a fraction of 4; shrinking begins far
@@ -102,6 +102,7 @@ struct table {
 
 	CACHE_ALIGNED _Atomic uint64_t buckets; // [any] written under resize_lock only
 	_Atomic uint64_t flushed;               // [any] versions up to this one are dead
+	_Atomic bool flushing;                  // [any] the next one is being chosen; see flush.c
 
 	CACHE_ALIGNED atomic_flag resize_lock;  // never waited for
 	uint64_t resize_tag;                    // of the last split or merge, under resize_lock
@@ -238,6 +239,16 @@ void reclaim__table_free(struct table *table, struct table_thread *t);
 /* sweep.c: rids a bucket of what has expired or been flushed. */
 #define SWEEP_ITEMS_MAX 64 // per call; the rest is found by the next one
 int table__sweep_bucket(struct table_thread *t, uint64_t idx);
+
+/* flush.c: the flush word that a writer, its buckets locked, takes a version above. */
+static inline uint64_t table__flush_settled(struct table *table)
+{
+	uint32_t spins = 0;
+
+	while (unlikely(atomic_load(&table->flushing)) && TABLE_KEEPS(STEP_FLUSH))
+		table__spin(&spins);
+	return atomic_load_explicit(&table->flushed, memory_order_acquire);
+}
 
 /* flush.c, expire.c */
 bool table__flush_pending(struct table *table);

@@ -23,13 +23,12 @@
  *                 a violation was found, otherwise that none was
  *   --collide     all keys of a bucket have the same tag
  *
- * LINEAR_HISTORIES sets the number of histories per scenario, LINEAR_SEED their programs (how
- * threads meet is up to the machine).
+ * LINEAR_HISTORIES sets the number of histories per scenario (1000, but fewer where a sanitizer
+ * makes them slow), LINEAR_SEED their programs (how threads meet is up to the machine).
  */
 
 #define WORKERS            3
 #define OPS_MAX            (LINEAR_OPS_MAX / WORKERS)
-#define HISTORIES_DEFAULT  1000
 #define BUCKETS_TOP        8
 #define VALUES_PER_OP      64 // a value and what increments make of it
 #define WALL_BASE_MS       1800000000000ULL
@@ -45,7 +44,8 @@ enum feature {
 	MANY = 1,   // operations on several keys
 	EXPIRE = 2, // some keys expire
 	EVICT = 4,  // keys are evicted
-	PARTS = 8,  // all keys are stored at once and read one by one
+	FLUSH = 8,  // everything is flushed now and then
+	PARTS = 16, // all keys are stored at once and read one by one
 };
 
 struct scenario {
@@ -63,6 +63,7 @@ static const struct scenario scenarios[] = {
 	{"all keys at once, read one by one", MANY | PARTS, 3, 10},
 	{"several keys, with expiry", MANY | EXPIRE, 3, 6},
 	{"several keys, with eviction", MANY | EVICT, 3, 6},
+	{"several keys, with flushes", MANY | FLUSH, 3, 7},
 };
 
 /* What an item's value holds: enough to tell when it is not what was stored. */
@@ -337,6 +338,8 @@ static enum linear_kind choose_kind(struct worker *w)
 		LINEAR_CAS, LINEAR_CAS, LINEAR_CAS, LINEAR_INCR, LINEAR_INCR, LINEAR_GET,
 	};
 
+	if (scenario->features & FLUSH && rng_below(&w->rng, 12) == 0)
+		return LINEAR_FLUSH;
 	if (scenario->features & PARTS)
 		return rng_below(&w->rng, 4) ? LINEAR_GET : LINEAR_SET;
 	return kinds[rng_below(&w->rng, ARRAY_COUNT(kinds))];
@@ -353,6 +356,8 @@ static void choose_keys(struct worker *w, struct linear_op *op)
 		op->key_count = 2 + rng_below(&w->rng, scenario->keys - 1);
 	if (scenario->features & PARTS)
 		op->key_count = op->kind == LINEAR_SET ? scenario->keys : 1;
+	if (op->kind == LINEAR_FLUSH)
+		op->key_count = scenario->keys;
 	for (uint32_t i = 0; i < op->key_count; i++)
 		op->keys[i] = (first + i * step) % scenario->keys;
 }
