@@ -11,6 +11,7 @@
  * here may allocate.
  */
 
+#define PAGE_BYTES      4096
 #define HUGE_PAGE_BYTES (2ULL << 20)
 
 static uint64_t round_up(uint64_t v, uint64_t unit)
@@ -36,9 +37,30 @@ int table__region_init(struct region *region, uint64_t size_bytes, bool huge_pag
 		return -ENOMEM;
 	region->base = (uint8_t *)round_up((uintptr_t)base, HUGE_PAGE_BYTES);
 	region->size_bytes = size;
+	region->populated = huge_pages;
 	if (!huge_pages)
 		madvise(region->base, size, MADV_HUGEPAGE);
 	return 0;
+}
+
+/*
+ * Has the kernel clear the pages that will be handed out next. They may be in use by the time each
+ * is reached, so it is written without a change.
+ */
+void table__region_touch(struct region *region, uint64_t ahead_bytes)
+{
+	uint64_t at = atomic_load_explicit(&region->used_bytes, memory_order_relaxed);
+	uint64_t to = region->size_bytes - at < ahead_bytes ? region->size_bytes : at + ahead_bytes;
+
+	if (region->populated)
+		return;
+	if (at < region->touched_bytes)
+		at = region->touched_bytes;
+	for (; at < to; at += PAGE_BYTES)
+		atomic_fetch_or_explicit((_Atomic uint8_t *)region->base + at, 0,
+					 memory_order_relaxed);
+	if (to > region->touched_bytes)
+		region->touched_bytes = to;
 }
 
 void *table__region_take(struct region *region, uint64_t size_bytes, uint64_t align_bytes)

@@ -32,6 +32,8 @@ struct region {
 	uint8_t *base;               // [const]
 	uint64_t size_bytes;         // [const] 0: there is no region
 	_Atomic uint64_t used_bytes; // [any]
+	bool populated;              // [const] every page is there from the start
+	uint64_t touched_bytes;      // of ahead.c's thread
 };
 
 struct limbo_chunk;
@@ -108,7 +110,7 @@ struct table {
 	uint64_t resize_tag;                    // of the last split or merge, under resize_lock
 	bool resize_grew;                       // under resize_lock
 	_Atomic uint64_t index_committed_bytes; // has memory behind it: written by the thread of
-						// index_ahead.c or, without it, under resize_lock
+						// ahead.c or, without it, under resize_lock
 	bool ahead_runs;                        // [const] there is such a thread
 	pthread_t ahead_thread;                 // [const]
 	_Atomic bool ahead_stops;
@@ -192,6 +194,7 @@ void table__arena_unbind(struct table_thread *t);
 
 /* region.c */
 int table__region_init(struct region *region, uint64_t size_bytes, bool huge_pages);
+void table__region_touch(struct region *region, uint64_t ahead_bytes);
 void *table__region_take(struct region *region, uint64_t size_bytes, uint64_t align_bytes);
 
 /* item.c */
@@ -214,7 +217,7 @@ void table__slot_insert(struct bucket *b, uint64_t word);
 void table__compact(struct table_thread *t, struct bucket *b);
 void table__spin(uint32_t *spins);
 
-/* index_ahead.c */
+/* ahead.c */
 int table__ahead_start(struct table *table);
 void table__ahead_stop(struct table *table);
 

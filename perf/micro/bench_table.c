@@ -452,11 +452,12 @@ static void measure_pairs(struct bench *b)
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to, "usage: bench_table [--keys N[,N]...] [--json FILE]\n\n"
+	fprintf(to, "usage: bench_table [--keys N[,N]...] [--huge-pages] [--json FILE]\n\n"
 		    "Nanoseconds per operation of the table (16-byte keys, 32-byte values, bursts\n"
 		    "of 32), and how much better it is than cds_lfht and rte_hash.\n"
 		    "  --keys N[,N]...  sizes (100000,4000000,16000000); the largest wants about\n"
 		    "                   400 bytes of memory a key\n"
+		    "  --huge-pages     of hugepages.sh, for ours\n"
 		    "  --json FILE      rows as perf/compare.sh writes them\n");
 	return status;
 }
@@ -490,7 +491,9 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0)
 			return usage(stdout, EXIT_SUCCESS);
-		if (strcmp(argv[i], "--keys") == 0 && i + 1 < argc)
+		if (strcmp(argv[i], "--huge-pages") == 0)
+			map_wirecache_huge_pages = true;
+		else if (strcmp(argv[i], "--keys") == 0 && i + 1 < argc)
 			count = parse_keys(argv[++i], keys);
 		else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc)
 			b.json = fopen(argv[++i], "w");

@@ -15,6 +15,8 @@
 #define UPKEEP_NS       5000
 #define BUCKETS_INITIAL 1024
 
+bool map_wirecache_huge_pages;
+
 struct bench_map {
 	struct table *table;
 	struct table_thread *t;
@@ -41,6 +43,7 @@ static struct bench_map *open_map(uint64_t keys)
 		.buckets_initial = BUCKETS_INITIAL,
 		.region_bytes = keys * REGION_PER_KEY + REGION_BASE,
 		.grows_ahead = true,
+		.huge_pages = map_wirecache_huge_pages,
 	};
 	struct table *table;
 	char why[TABLE_WHY_MAX];

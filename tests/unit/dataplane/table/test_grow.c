@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/unit/dataplane/table/fixture.h"
 
+#include <sys/mman.h>
+
 /*
  * Growth, shrinking and chains against an oracle, with few hash bits where collisions are wanted.
  */
@@ -194,6 +196,29 @@ static void test_table_grows_into_what_is_mapped_ahead(void **state)
 	fixture_close(&f);
 }
 
+static bool is_resident(const void *page)
+{
+	unsigned char resident = 0;
+
+	assert_int_equal(mincore((void *)(uintptr_t)page, 4096, &resident), 0);
+	return resident & 1;
+}
+
+/* Nobody who writes there first waits for the kernel; what is far away takes no memory yet. */
+static void test_region_is_touched_ahead(void **state)
+{
+	struct fixture f;
+
+	fixture_open(&f, &(struct table_config){.buckets_initial = 1,
+						.hash_key = {1, 2},
+						.region_bytes = 256 << 20,
+						.grows_ahead = true});
+	for (uint64_t at = 0; at < 32 << 20; at += 4096)
+		assert_true(is_resident(f.table->region.base + at));
+	assert_false(is_resident(f.table->region.base + (128 << 20)));
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_table_grows_and_shrinks_back),
 		cmocka_unit_test(test_table_random_changes_agree_with_oracle),
 		cmocka_unit_test(test_table_grows_into_what_is_mapped_ahead),
+		cmocka_unit_test(test_region_is_touched_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

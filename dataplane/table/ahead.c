@@ -5,13 +5,15 @@
 #include <time.h>
 
 /*
- * The thread that maps the index ahead of its growth. Mapping and clearing a huge page takes some
- * hundred microseconds, which no worker has; a split only looks whether it has been done. Should
- * this thread be late, growth waits, and buckets get longer chains meanwhile.
+ * The thread that maps the index ahead of its growth and, without reserved huge pages, touches the
+ * region ahead of its use. Mapping and clearing a huge page takes some hundred microseconds, which
+ * no worker has; a split only looks whether it has been done. Should this thread be late, growth
+ * waits, and buckets get longer chains meanwhile.
  */
 
 #define AHEAD_BYTES    (4ULL << 20) // at least; growth by a million items a second takes 11 MB/s
 #define AHEAD_SHIFT    5            // or 1/32 of the index, if that is more
+#define REGION_BYTES   (32ULL << 20)
 #define AHEAD_SLEEP_NS 2000000
 
 static void map_ahead(struct table *table)
@@ -23,6 +25,7 @@ static void map_ahead(struct table *table)
 	want += want >> AHEAD_SHIFT > AHEAD_BYTES ? want >> AHEAD_SHIFT : AHEAD_BYTES;
 	// No memory now may be memory later.
 	(void)table__index_map(table, want < bytes_max ? want : bytes_max, true);
+	table__region_touch(&table->region, REGION_BYTES);
 }
 
 static void *ahead_main(void *arg)
