@@ -291,6 +291,10 @@ bool appliance_apply(void *arg, const struct config *config, char *why)
 	atomic_store_explicit(&limits->maxmemory_bytes, config->maxmemory, memory_order_relaxed);
 	atomic_store_explicit(&limits->policy, (uint32_t)config->maxmemory_policy,
 			      memory_order_relaxed);
+	atomic_store_explicit(&limits->lfu_log_factor, (uint32_t)config->lfu_log_factor,
+			      memory_order_relaxed);
+	atomic_store_explicit(&limits->lfu_decay_min, (uint32_t)config->lfu_decay_time,
+			      memory_order_relaxed);
 	atomic_store_explicit(&a->live.idle_timeout_s, (uint32_t)config->timeout,
 			      memory_order_relaxed);
 	atomic_store_explicit(&a->live.clients_max_worker, clients, memory_order_relaxed);

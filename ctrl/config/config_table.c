@@ -2,6 +2,7 @@
 #include "ctrl/config/config_table.h"
 
 #include "ctrl/config/config_value.h"
+#include "dataplane/table/table.h"
 
 #include <strings.h>
 
@@ -12,7 +13,9 @@
 
 // The order is that of the enums that the fields hold: log_level, table_policy, config_poll_idle.
 static const char *const config_loglevel_words[] = {"debug", "verbose", "notice", "warning", NULL};
-static const char *const config_policy_words[] = {"noeviction", "allkeys-lru", NULL};
+#define POLICY_WORD(name, word) word,
+static const char *const config_policy_words[] = {TABLE_POLICIES(POLICY_WORD) NULL};
+#undef POLICY_WORD
 static const char *const config_poll_idle_words[] = {"auto", "busy", "adaptive", NULL};
 
 enum {

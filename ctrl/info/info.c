@@ -166,8 +166,9 @@ static void write_memory_use(struct info *info)
 
 static void write_memory(struct info *info)
 {
-	static const char *const policies[] = {
-		[TABLE_NOEVICTION] = "noeviction", [TABLE_ALLKEYS_LRU] = "allkeys-lru"};
+#define POLICY_WORD(name, word) word,
+	static const char *const policies[] = {TABLE_POLICIES(POLICY_WORD)};
+#undef POLICY_WORD
 	const struct config *config = info->source->config;
 
 	write_memory_use(info);

@@ -36,27 +36,40 @@ void cmd_object_refcount(struct cmd_call *call)
 		reply_null(call->reply);
 }
 
+static enum table_policy policy_of(const struct cmd_call *call)
+{
+	return (enum table_policy)atomic_load_explicit(&table_limits(call->thread->table)->policy,
+						       memory_order_relaxed);
+}
+
 void cmd_object_idletime(struct cmd_call *call)
 {
 	const struct item *item = cmd__peek(call, &call->keys[0]);
 
-	if (item)
+	if (!item)
+		reply_null(call->reply);
+	else if (!table_policy_is_lfu(policy_of(call)))
 		reply_integer(call->reply, item_idle_s(item, call->thread->now_ms));
 	else
-		reply_null(call->reply);
+		REPLY_ERROR(call->reply,
+			    "ERR An LFU maxmemory policy is selected, idle time not tracked. "
+			    "Please note that when switching between policies at runtime LRU and "
+			    "LFU data will take some time to adjust.");
 }
 
 void cmd_object_freq(struct cmd_call *call)
 {
-	if (!cmd__peek(call, &call->keys[0])) {
+	const struct item *item = cmd__peek(call, &call->keys[0]);
+
+	if (!item)
 		reply_null(call->reply);
-		return;
-	}
-	REPLY_ERROR(
-		call->reply,
-		"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please "
-		"note that when switching between policies at runtime LRU and LFU data will take "
-		"some time to adjust.");
+	else if (table_policy_is_lfu(policy_of(call)))
+		reply_integer(call->reply, table_item_freq(call->thread->tt, item));
+	else
+		REPLY_ERROR(call->reply,
+			    "ERR An LFU maxmemory policy is not selected, access frequency not "
+			    "tracked. Please note that when switching between policies at runtime "
+			    "LRU and LFU data will take some time to adjust.");
 }
 
 void cmd_object_help(struct cmd_call *call)

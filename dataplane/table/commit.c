@@ -75,6 +75,8 @@ static void publish(struct table_thread *t, struct bucket *b, struct table_chang
 	if (change->item) {
 		uint64_t word = word_of(change);
 
+		if (change->old)
+			access__inherit(t, change, change->old);
 		items++;
 		with_expiry += (word & SLOT_TTL) != 0;
 		if (word & SLOT_TTL)

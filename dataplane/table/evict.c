@@ -3,21 +3,16 @@
 
 #include "base/contract.h"
 
-#include <string.h>
-
 /*
  * Room under maxmemory and in the region: whether a write may take place, and what has to go for
- * it. Called before a command that may use memory builds its item. No lists and nothing shared:
- * each thread samples three buckets, about a dozen items, keeps the best candidates it has seen
- * in a small pool, and evicts the one idle longest. Writer threads.
+ * it. Called before a command that may use memory builds its item. Which item goes is chosen by
+ * evict_sample.c. Writer threads.
  *
  * Retired memory counts as used for the allocator but as free for the target: it comes back after
  * a grace period, and a reader that is late must not make us evict the whole table. If it is so
  * late that retired memory piles up beyond LIMBO_BYTES_MAX, writes are refused.
  */
 
-#define SAMPLE_BUCKETS     3
-#define SAMPLE_ROUNDS_MAX  16
 #define EVICTIONS_MIN      32 // per call, and more for large values
 #define EVICTIONS_MAX      512
 #define BYTES_PER_EVICTION 128 // a small item, to reckon how many a large value needs
@@ -47,98 +42,12 @@ static int64_t excess_bytes(struct table *table, uint64_t max)
 	return excess;
 }
 
-/* Keeps the pool sorted, longest idle last; the least idle falls out. */
-static void pool_offer(struct table_thread *t, struct evict_candidate candidate)
+/* Takes an item out of its locked bucket, which it unlocks. reclaim__prepare() has been asked. */
+void evict__take_out(struct table_thread *t, struct bucket *b, uint64_t hdr, slot_word *slot,
+		     uint64_t flushed)
 {
-	uint32_t at = 0;
-
-	for (uint32_t i = 0; i < t->pool_count; i++)
-		if (t->pool[i].hash == candidate.hash && t->pool[i].version == candidate.version)
-			return;
-	while (at < t->pool_count && t->pool[at].idle_s < candidate.idle_s)
-		at++;
-	if (t->pool_count == EVICT_POOL_SIZE) {
-		if (at == 0)
-			return;
-		at--;
-		memmove(&t->pool[0], &t->pool[1], at * sizeof(t->pool[0]));
-	} else {
-		memmove(&t->pool[at + 1], &t->pool[at], (t->pool_count - at) * sizeof(t->pool[0]));
-		t->pool_count++;
-	}
-	t->pool[at] = candidate;
-}
-
-static void sample_bucket(struct table_thread *t, uint64_t idx, uint64_t flushed)
-{
-	struct table *table = t->table;
-	struct line line = bucket_line(&table->index[idx]);
-
-	do {
-		for (uint32_t i = 0; i < line.count; i++) {
-			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_acquire);
-			const struct item *item = slot_item(word);
-
-			if (!slot_is_item(word) || !table__item_live(t, item, flushed))
-				continue;
-			pool_offer(t, (struct evict_candidate){
-					      .hash = table__hash(table, item_key(item)),
-					      .version = item_version(item),
-					      .idle_s = item_idle_s(item, t->wall_ms),
-				      });
-		}
-	} while (line_next(&line));
-}
-
-static void sample(struct table_thread *t)
-{
-	struct table *table = t->table;
-	uint64_t buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
-	uint64_t flushed = atomic_load_explicit(&table->flushed, memory_order_acquire);
-	uint64_t idx[SAMPLE_BUCKETS];
-
-	for (int i = 0; i < SAMPLE_BUCKETS; i++) {
-		idx[i] = geometry_home(rng_next(&t->rng), buckets);
-		prefetch_read(&table->index[idx[i]]);
-	}
-	for (int i = 0; i < SAMPLE_BUCKETS; i++)
-		sample_bucket(t, idx[i], flushed);
-}
-
-/*
- * The candidate's slot in its locked bucket, if it is still that item and has not been used
- * since.
- */
-static slot_word *find_candidate(struct table_thread *t, struct bucket *b,
-				 const struct evict_candidate *candidate, uint64_t *word)
-{
-	uint64_t tag = slot_tag_of_hash(candidate->hash);
-	struct line line = bucket_line(b);
-
-	do {
-		for (uint32_t i = 0; i < line.count; i++) {
-			*word = atomic_load_explicit(&line.slots[i], memory_order_relaxed);
-			if (*word >> SLOT_TAG_SHIFT == tag &&
-			    item_version(slot_item(*word)) == candidate->version &&
-			    item_idle_s(slot_item(*word), t->wall_ms) >= candidate->idle_s)
-				return &line.slots[i];
-		}
-	} while (line_next(&line));
-	return NULL;
-}
-
-static bool evict(struct table_thread *t, const struct evict_candidate *candidate)
-{
-	uint64_t idx, hdr, word;
-	struct bucket *b = table__lock_home(t, candidate->hash, &idx, &hdr);
-	uint64_t flushed = atomic_load_explicit(&t->table->flushed, memory_order_acquire);
-	slot_word *slot = find_candidate(t, b, candidate, &word);
-
-	if (!slot || item_version(slot_item(word)) <= flushed) {
-		table__unlock(b, hdr, hdr_version(hdr));
-		return false;
-	}
 	uint64_t version = table__version_next(t, hdr_version(hdr), flushed);
+	uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
 
 	atomic_store_explicit(slot, 0, memory_order_release);
 	table__count(t, flushed, -1, word & SLOT_TTL ? -1 : 0);
@@ -148,21 +57,22 @@ static bool evict(struct table_thread *t, const struct evict_candidate *candidat
 	table__unlock(b, hdr, version);
 	counter_add(&t->evicted, 1);
 	table__note_change(t, -1);
-	return true;
+}
+
+static enum table_policy policy_of(struct table *table)
+{
+	return (enum table_policy)atomic_load_explicit(&table->limits.policy, memory_order_relaxed);
+}
+
+static bool evicts(struct table *table)
+{
+	return policy_of(table) != TABLE_NOEVICTION;
 }
 
 /* False: nothing was found that could go. */
 static bool evict_one(struct table_thread *t)
 {
-	for (int round = 0; round < SAMPLE_ROUNDS_MAX; round++) {
-		if (!reclaim__prepare(t, 1))
-			return false;
-		sample(t);
-		while (t->pool_count > 0)
-			if (evict(t, &t->pool[--t->pool_count]))
-				return true;
-	}
-	return false;
+	return evict__sampled(t, policy_of(t->table));
 }
 
 static uint32_t evictions_allowed(uint64_t bytes)
@@ -170,12 +80,6 @@ static uint32_t evictions_allowed(uint64_t bytes)
 	uint64_t count = EVICTIONS_MIN + bytes / BYTES_PER_EVICTION;
 
 	return count < EVICTIONS_MAX ? (uint32_t)count : EVICTIONS_MAX;
-}
-
-static bool evicts(const struct table *table)
-{
-	return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&table->limits.policy,
-				    memory_order_relaxed) == TABLE_ALLKEYS_LRU;
 }
 
 /*
@@ -256,7 +160,6 @@ bool table_reserve(struct table_thread *t, uint64_t bytes)
 	uint64_t max =
 		atomic_load_explicit(&t->table->limits.maxmemory_bytes, memory_order_relaxed);
 
-	REQUIRE(t->may_write);
 	REQUIRE(t->may_write);
 	if (bytes > ITEM_VALUE_MAX + ITEM_KEY_MAX)
 		return false;

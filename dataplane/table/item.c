@@ -181,7 +181,7 @@ struct item *table_item_new(struct table_thread *t, const struct item_spec *spec
 	uint32_t key_len = flags & ITEM_HAS_LONG_KEY ? 0 : (uint32_t)spec->key.len;
 
 	atomic_init(&item->version_flags, flags);
-	atomic_init(&item->lru_key_len, key_len << LRU_BITS | t->now_s);
+	atomic_init(&item->lru_key_len, key_len << LRU_BITS | t->access_first);
 	item->value_len = (uint32_t)value_len;
 	item_fill(item, spec, blob, flags);
 	return item;

@@ -9,11 +9,12 @@
 #include <stdint.h>
 
 /*
- * One key and its value. Immutable once published, but for `lru`. Whoever found it in the table
- * may read it until the thread's next quiescent state; a new value is a new item.
+ * One key and its value. Immutable once published, but for what accesses leave in it. Whoever
+ * found it in the table may read it until the thread's next quiescent state; a new value is a new
+ * item.
  *
  *   +0  version            set by the table when it publishes the item (memcached CAS unique,
- *   WATCH) +8  lru 24 | flags 8 | key_len 32
+ *   WATCH) +8  access 24 | flags 8 | key_len 32
  *  +16  value_len 64 ...   see the accessors: optional fields follow, each behind a flag
  *       key bytes, then the value bytes, or a pointer to a blob that holds them (ITEM_BLOB)
  *

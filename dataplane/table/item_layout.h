@@ -11,7 +11,7 @@
  * without a call.
  *
  *   +0   version 56 | flags 8        the version is written once, just before the item is published
- *   +8   lru seconds 24 | key_len 8  the only word that changes later
+ *   +8   access 24 | key_len 8       the only word that changes later, see access.c
  *   +12  value_len 32
  *   +16  [expire_ms 8] [blob 8] [mc_flags 4] [key_len 4, when it does not fit above]
  *        key, then the value unless a blob holds it
@@ -104,13 +104,18 @@ static inline uint64_t item__expire_ms(const struct item *item)
 	return item__flags(item) & ITEM_HAS_EXPIRY ? item__option_u64(item, 0) : 0;
 }
 
-/* At most one store a second, into a line that the key comparison has loaded anyway. */
-static inline void item__touch(struct item *item, uint32_t now_s)
+static inline uint32_t item__access(const struct item *item)
+{
+	return item__lru_key_len(item) & LRU_MASK;
+}
+
+/* Stores when there is something to, into a line that the key comparison has loaded anyway. */
+static inline void item__set_access(struct item *item, uint32_t access)
 {
 	uint32_t word = item__lru_key_len(item);
 
-	if ((word & LRU_MASK) != now_s)
-		atomic_store_explicit(&item->lru_key_len, (word & ~LRU_MASK) | now_s,
+	if ((word & LRU_MASK) != access)
+		atomic_store_explicit(&item->lru_key_len, (word & ~LRU_MASK) | access,
 				      memory_order_relaxed);
 }
 

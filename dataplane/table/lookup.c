@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/table/access.h"
 #include "dataplane/table/prefetch.h"
 #include "dataplane/table/protocol.h"
 #include "dataplane/table/slot_find.h"
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 
 /*
- * Reading. No lock and no shared store (but the lru clock, once a second and item). Any thread.
+ * Reading. No lock and no shared store but what access.c says. Any thread.
  *
  *   hit    Needs no validation: the slot is one word, the item does not change, RCU keeps it.
  *   miss   Is believed only if the header is what it was before the slots were read, unlocked and
@@ -139,7 +140,7 @@ struct item *table_find(struct table_thread *t, const struct table_key *key)
 	struct item *item = find(t, key);
 
 	if (item)
-		item__touch(item, t->now_s);
+		access__note(t, item);
 	return item;
 }
 
@@ -262,5 +263,5 @@ void table_find_many(struct table_thread *t, const struct table_key *keys, uint3
 	}
 	for (uint32_t i = 0; i < count; i++)
 		if (items[i])
-			item__touch(items[i], t->now_s);
+			access__note(t, items[i]);
 }

@@ -58,6 +58,7 @@ bool reclaim__prepare(struct table_thread *t, uint32_t count)
 		if (!chunk)
 			return false;
 		chunk_reset(chunk);
+		counter_add(&t->limbo_bytes, sizeof(*chunk)); // used or spare: of no other use
 		chunk->next = limbo->spares;
 		limbo->spares = chunk;
 		limbo->room += CHUNK_ENTRIES;
@@ -85,7 +86,6 @@ static void retire(struct table_thread *t, uintptr_t ptr, uint64_t bytes)
 		limbo->spares = chunk->next;
 		chunk_reset(chunk);
 		append(limbo, chunk);
-		counter_add(&t->limbo_bytes, sizeof(*chunk));
 	}
 	limbo->tail->entries[limbo->tail->count++] = (struct limbo_entry){ptr, bytes};
 	limbo->room--;
@@ -124,8 +124,8 @@ static void drop_head(struct table_thread *t)
 	limbo->head = chunk->next;
 	if (!limbo->head)
 		limbo->tail = NULL;
-	counter_sub(&t->limbo_bytes, sizeof(*chunk));
 	if (limbo->spares) {
+		counter_sub(&t->limbo_bytes, sizeof(*chunk));
 		table__dealloc(t, chunk, sizeof(*chunk));
 		return;
 	}
@@ -195,6 +195,7 @@ static void free_spares(struct table_thread *t)
 	while (t->limbo.spares) {
 		struct limbo_chunk *next = t->limbo.spares->next;
 
+		counter_sub(&t->limbo_bytes, sizeof(*t->limbo.spares));
 		table__dealloc(t, t->limbo.spares, sizeof(*t->limbo.spares));
 		t->limbo.spares = next;
 	}

@@ -17,6 +17,8 @@
 
 #define BUCKETS_MAX_DEFAULT (1ULL << 26) // 4 GiB of addresses, for tables without a region
 #define ITEM_BYTES_MIN      32           // for how many buckets a region could possibly need
+#define LFU_LOG_FACTOR      10           // as redis has them
+#define LFU_DECAY_MIN       1
 
 static int fail(char *why, const char *text)
 {
@@ -43,6 +45,8 @@ static void table_init(struct table *table, const struct table_config *config)
 	for (uint64_t i = 0; i < config->buckets_initial; i++)
 		atomic_init(&table->index[i].hdr, depth);
 	atomic_init(&table->buckets, config->buckets_initial);
+	atomic_init(&table->limits.lfu_log_factor, LFU_LOG_FACTOR);
+	atomic_init(&table->limits.lfu_decay_min, LFU_DECAY_MIN);
 	table->resize_grew = true;
 	atomic_flag_clear(&table->resize_lock);
 	atomic_flag_clear(&table->flush_sweep_lock);

@@ -53,15 +53,34 @@ struct table_config {
 	uint64_t rng_seed;
 };
 
-/* What everyone may change at run time; read relaxed, once per operation or burst. */
+/* What goes when maxmemory is reached; the words are redis'. */
+#define TABLE_POLICIES(X)                                                                          \
+	X(TABLE_NOEVICTION, "noeviction")                                                          \
+	X(TABLE_ALLKEYS_LRU, "allkeys-lru")                                                        \
+	X(TABLE_ALLKEYS_LFU, "allkeys-lfu")                                                        \
+	X(TABLE_ALLKEYS_RANDOM, "allkeys-random")                                                  \
+	X(TABLE_VOLATILE_LRU, "volatile-lru")                                                      \
+	X(TABLE_VOLATILE_LFU, "volatile-lfu")                                                      \
+	X(TABLE_VOLATILE_RANDOM, "volatile-random")                                                \
+	X(TABLE_VOLATILE_TTL, "volatile-ttl")
+
 enum table_policy {
-	TABLE_NOEVICTION,
-	TABLE_ALLKEYS_LRU,
+#define TABLE_POLICY(name, word) name,
+	TABLE_POLICIES(TABLE_POLICY)
+#undef TABLE_POLICY
 };
 
+static inline bool table_policy_is_lfu(enum table_policy policy)
+{
+	return policy == TABLE_ALLKEYS_LFU || policy == TABLE_VOLATILE_LFU;
+}
+
+/* What everyone may change at run time; read relaxed, once per operation or burst. */
 struct table_limits {
 	_Atomic uint64_t maxmemory_bytes; // 0: as much as the region holds
 	_Atomic uint32_t policy;          // enum table_policy
+	_Atomic uint32_t lfu_log_factor;  // how slowly the counter of accesses rises
+	_Atomic uint32_t lfu_decay_min;   // minutes after which it falls by one, 0: never
 };
 
 /* Sums over all threads; see table_stats(). */
@@ -123,8 +142,8 @@ static inline struct table_key table_key(const struct table *table, struct slice
 }
 
 /*
- * The live item of a key, or NULL. Expired and flushed items count as absent. Notes the access
- * (LRU) unless `peek`. Counts neither hit nor miss: that is the command's to decide.
+ * The live item of a key, or NULL. Expired and flushed items count as absent. Notes the access, as
+ * the policy wants it, unless `peek`. Counts neither hit nor miss: that is the command's to decide.
  */
 struct item *table_find(struct table_thread *t, const struct table_key *key);
 struct item *table_peek(struct table_thread *t, const struct table_key *key);
@@ -152,6 +171,9 @@ void table_item_discard(struct table_thread *t, struct item *item);
  * there is no memory. Any thread opened with may_write.
  */
 struct blob *table_blob_new(struct table_thread *t, uint64_t capacity);
+
+/* The logarithmic counter of accesses, 0 to 255; means something under an LFU policy only. */
+uint32_t table_item_freq(const struct table_thread *t, const struct item *item);
 
 /* Expectations of a change, beside a pointer to the item that was found. */
 #define TABLE_ANY    ((const struct item *)1) // whatever is there

@@ -49,10 +49,12 @@ struct timer_wheel;
 
 #define EVICT_POOL_SIZE 16
 
+/* The item may be gone: its address is compared, never followed. */
 struct evict_candidate {
-	uint64_t hash;
+	const struct item *item;
 	uint64_t version;
-	uint32_t idle_s;
+	uint64_t hash;
+	uint64_t score; // the higher, the sooner it goes
 };
 
 struct CACHE_ALIGNED table_thread {
@@ -67,7 +69,11 @@ struct CACHE_ALIGNED table_thread {
 	uint64_t wall_ms, now_ns;
 	uint64_t looked_ns; // when housekeeping last looked at other threads' counters
 	bool look_again;
-	uint32_t now_s; // 24 bits of wall seconds, for the items' lru field
+	uint32_t now_s;           // 24 bits of wall seconds, for the items' access field
+	uint32_t now_min;         // 16 bits of wall minutes, for the same under LFU
+	enum table_policy policy; // as of the last table_set_time()
+	bool counts_accesses;     // the policy does
+	uint32_t access_first;    // what a new item's access field holds
 	struct rng rng;
 	struct limbo limbo;
 	uint32_t changes_until_sum;
@@ -75,9 +81,11 @@ struct CACHE_ALIGNED table_thread {
 	uint64_t reserve_left_bytes, reserve_limit_bytes;
 	bool memory_short; // an allocation has failed since the last table_reserve()
 	struct timer_wheel *wheel;
-	uint64_t wheel_at; // number of the slot that is due next
-	struct evict_candidate pool[EVICT_POOL_SIZE];
+	uint64_t wheel_at;                            // number of the slot that is due next
+	struct evict_candidate pool[EVICT_POOL_SIZE]; // sorted by score
 	uint32_t pool_count;
+	enum table_policy pool_policy; // that the scores are of
+	uint64_t walk_next;            // bucket at which the search for candidates goes on
 	struct item **scan_items;
 	uint32_t scan_capacity;
 
@@ -262,5 +270,15 @@ int64_t expire__walk(struct table_thread *t, int64_t budget);
 bool expire__pending(const struct table_thread *t);
 void expire__thread_close(struct table_thread *t);
 
+/* access.c: what an access leaves in an item, as the policy wants it; see access.h too. */
+void access__clock(struct table_thread *t);
+void access__inherit(struct table_thread *t, const struct table_change *change,
+		     const struct item *displaced);
+
+/* evict_sample.c: evicts one item as the policy, one of redis', says. False: there is none. */
+bool evict__sampled(struct table_thread *t, enum table_policy policy);
+
 /* evict.c */
+void evict__take_out(struct table_thread *t, struct bucket *b, uint64_t hdr, slot_word *slot,
+		     uint64_t flushed);
 int64_t evict__slice(struct table_thread *t, int64_t budget);

@@ -30,7 +30,7 @@ void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns)
 {
 	t->wall_ms = wall_ms;
 	t->now_ns = now_ns;
-	t->now_s = (uint32_t)(wall_ms / 1000) & 0xffffff;
+	access__clock(t);
 	table__version_seen(t, version_base(t->table, wall_ms, now_ns) +
 				       (now_ns >> VERSION_TICK_SHIFT));
 }

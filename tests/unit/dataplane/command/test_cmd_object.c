@@ -45,10 +45,57 @@ static void test_object_case_answers_as_redis(void **state)
 	bench_run_cases(cases, ARRAY_COUNT(cases));
 }
 
+/* One at a time, on a key that has just been set. */
+static void assert_said(struct bench *b, const char *line, const char *reply)
+{
+	struct slice said = bench_run(b, line);
+
+	print_message("%s\n", line);
+	assert_int_equal(said.len, strlen(reply));
+	assert_memory_equal(said.ptr, reply, said.len);
+}
+
+static void test_object_under_a_policy_answers_as_redis(void **state)
+{
+	static const struct {
+		enum table_policy policy;
+		const char *idle, *freq;
+	} answers[] = {
+		{TABLE_NOEVICTION, ":7\r\n", NULL},   {TABLE_ALLKEYS_LRU, ":7\r\n", NULL},
+		{TABLE_ALLKEYS_LFU, NULL, ":5\r\n"},  {TABLE_ALLKEYS_RANDOM, ":7\r\n", NULL},
+		{TABLE_VOLATILE_LRU, ":7\r\n", NULL}, {TABLE_VOLATILE_LFU, NULL, ":5\r\n"},
+		{TABLE_VOLATILE_TTL, ":7\r\n", NULL},
+	};
+
+	static const char no_freq[] =
+		"-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Plea"
+		"se note that when switching between policies at runtime LRU and LFU data will ta"
+		"ke some time to adjust.\r\n";
+	static const char no_idle[] =
+		"-ERR An LFU maxmemory policy is selected, idle time not tracked. Please note tha"
+		"t when switching between policies at runtime LRU and LFU data will take some tim"
+		"e to adjust.\r\n";
+
+	for (size_t i = 0; i < ARRAY_COUNT(answers); i++) {
+		struct bench b;
+
+		bench_open(&b);
+		table_limits(b.table)->policy = answers[i].policy;
+		table_limits(b.table)->maxmemory_bytes = 1 << 30;
+		bench_set_time(&b, BENCH_NOW_MS);
+		bench_run(&b, "set k 5");
+		bench_set_time(&b, BENCH_NOW_MS + 7000);
+		assert_said(&b, "object idletime k", answers[i].idle ? answers[i].idle : no_idle);
+		assert_said(&b, "object freq k", answers[i].freq ? answers[i].freq : no_freq);
+		bench_close(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_object_case_answers_as_redis),
+		cmocka_unit_test(test_object_under_a_policy_answers_as_redis),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

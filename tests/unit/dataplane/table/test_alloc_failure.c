@@ -225,7 +225,7 @@ static uint64_t bytes_after_delete(struct fixture *f, uint32_t keys)
 	fixture_settle(f);
 	struct table_stats stats = fixture_stats(f);
 
-	assert_int_equal(stats.limbo_bytes, 0);
+	assert_int_equal(stats.limbo_items, 0);
 	return stats.memory_bytes - stats.index_bytes;
 }
 

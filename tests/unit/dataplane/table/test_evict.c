@@ -11,6 +11,7 @@ static void limit(struct fixture *f, uint64_t bytes, enum table_policy policy)
 {
 	table_limits(f->table)->maxmemory_bytes = bytes;
 	table_limits(f->table)->policy = policy;
+	fixture_tick(f, 0);
 }
 
 /* A command as the engine runs it: ask for room, build, commit. False: refused. */
@@ -84,6 +85,54 @@ static void test_reserve_lru_evicts_the_idle(void **state)
 	assert_true(fixture_stats(&f).evicted > KEYS / 3);
 	assert_true(fixture_stats(&f).memory_bytes <= max + max / 100);
 	fixture_close(&f);
+}
+
+/* Every policy keeps within the limit and one item. */
+static void test_reserve_policy_keeps_the_limit(void **state)
+{
+	static const enum table_policy policies[] = {
+		TABLE_ALLKEYS_LRU,  TABLE_ALLKEYS_LFU,     TABLE_ALLKEYS_RANDOM, TABLE_VOLATILE_LRU,
+		TABLE_VOLATILE_LFU, TABLE_VOLATILE_RANDOM, TABLE_VOLATILE_TTL,
+	};
+
+	enum {
+		KEYS = 5000,
+		ITEM = 128 // bytes, at most
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(policies); i++) {
+		struct fixture f;
+		uint64_t max = 0, worst = 0;
+
+		fixture_open_small(&f);
+		for (uint64_t n = 0; n < 3 * KEYS; n++) {
+			struct key_text k = key_text(n);
+
+			if (n == KEYS) {
+				struct table_stats full = fixture_stats(&f);
+
+				max = full.memory_bytes - full.limbo_bytes;
+				limit(&f, max, policies[i]);
+			}
+			assert_true(table_reserve(f.t, ITEM));
+			fixture_set_expiring(&f, k.text, "0123456789012345678901234567890123456789",
+					     FIXTURE_WALL_MS + 3600000 + n);
+			struct table_stats stats = fixture_stats(&f);
+
+			// The first chunk of limbo and the catching up with the limit aside.
+			if (n > KEYS + 100 && stats.memory_bytes - stats.limbo_bytes > max + worst)
+				worst = stats.memory_bytes - stats.limbo_bytes - max;
+			if (n % 64 == 0) {
+				rcu_wait();
+				table_housekeep(f.t, 20000);
+			}
+		}
+		print_message("policy %d: %llu bytes over\n", policies[i],
+			      (unsigned long long)worst);
+		assert_true(worst <= ITEM);
+		assert_true(fixture_stats(&f).evicted > KEYS);
+		fixture_close(&f);
+	}
 }
 
 static void test_reserve_large_value_evicts_many_in_bounded_calls(void **state)
@@ -167,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reserve_noeviction_refuses_and_recovers),
 		cmocka_unit_test(test_reserve_lru_evicts_the_idle),
+		cmocka_unit_test(test_reserve_policy_keeps_the_limit),
 		cmocka_unit_test(test_reserve_large_value_evicts_many_in_bounded_calls),
 		cmocka_unit_test(test_reserve_stalled_reader_bounds_limbo),
 		cmocka_unit_test(test_housekeep_evicts_ahead),

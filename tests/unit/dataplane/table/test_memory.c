@@ -81,7 +81,7 @@ static void test_memory_returns_to_baseline(void **state)
 		assert_int_equal(table_count(f.table), 0);
 		fixture_settle(&f);
 		assert_int_equal(used_bytes(&f), before);
-		assert_int_equal(fixture_stats(&f).limbo_bytes, 0);
+		assert_int_equal(fixture_stats(&f).limbo_items, 0);
 		test_free(value);
 		fixture_close(&f);
 	}

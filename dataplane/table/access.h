@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "dataplane/table/item_layout.h"
+#include "dataplane/table/table_internal.h"
+
+/* access.c: under LFU. */
+void access__count(struct table_thread *t, struct item *item);
+
+/* What a look-up leaves in the item that it has found. Any thread. */
+static inline void access__note(struct table_thread *t, struct item *item)
+{
+	if (likely(!t->counts_accesses))
+		item__set_access(item, t->now_s); // at most one store a second
+	else
+		access__count(t, item);
+}
