@@ -111,8 +111,12 @@ static bool expectation_holds(const struct table_thread *t, const struct table_c
 /* After the locks are gone: what may take a little longer. */
 static void follow_up(struct table_thread *t, const struct table_change *change)
 {
-	if (change->item && item__expire_ms(change->item))
-		expire__note(t, change->key.hash, item__expire_ms(change->item));
+	uint64_t expire_ms = change->item ? item__expire_ms(change->item) : 0;
+	uint64_t before_ms = change->old ? item__expire_ms(change->old) : 0;
+
+	// Put off: what was noted for the old time will find the new one.
+	if (expire_ms && (before_ms == 0 || expire_ms < before_ms))
+		expire__note(t, change->key.hash, expire_ms);
 	if (!change->item != !change->old)
 		table__note_change(t, change->item ? 1 : -1);
 }

@@ -10,7 +10,8 @@
  *   wheel  Each writer has one of its own, of 4 ms slots over 32 s. A commit of a key that
  *          expires in that time leaves the key's hash there; when the slot is due, the bucket of
  *          that hash is swept. An entry points at nothing, so it cannot dangle, and a needless
- *          one costs a glance at a bucket.
+ *          one costs a glance at a bucket. An expiry that is put off again and again has one
+ *          entry: when that comes too early, it is made anew.
  *   walk   All threads together pass over the index at an even pace and look into the buckets
  *          flagged VOL. What will expire before the next pass goes into the walker's wheel; so
  *          distant expiries cost no memory.
@@ -77,11 +78,30 @@ void expire__note(struct table_thread *t, uint64_t hash, uint64_t expire_ms)
 	chunk->hashes[chunk->count++] = hash;
 }
 
+/* A key of this hash that is there still has had its expiry put off. */
+static void note_again(struct table_thread *t, uint64_t idx, uint64_t hash)
+{
+	struct line line = bucket_line(&t->table->index[idx]);
+
+	do {
+		for (uint32_t i = 0; i < line.count; i++) {
+			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_acquire);
+			const struct item *item = slot_item(word);
+
+			if (word >> SLOT_TAG_SHIFT == slot_tag_of_hash(hash) && word & SLOT_TTL &&
+			    item__expire_ms(item) >= t->wall_ms &&
+			    table__hash(t->table, item__key(item)) == hash)
+				expire__note(t, hash, item__expire_ms(item));
+		}
+	} while (line_next(&line));
+}
+
 static void sweep_home(struct table_thread *t, uint64_t hash)
 {
-	uint64_t buckets = atomic_load_explicit(&t->table->buckets, memory_order_acquire);
+	uint64_t idx = geometry_home(hash, table__buckets(t->table));
 
-	table__sweep_bucket(t, geometry_home(hash, buckets));
+	table__sweep_bucket(t, idx);
+	note_again(t, idx, hash);
 }
 
 /* One chunk of the slot that is due: its buckets are fetched together, then swept. */

@@ -66,6 +66,43 @@ static void test_housekeep_removes_within_ten_ms(void **state)
 	}
 }
 
+/* As a session store does with each request: one entry of the wheel, not one a request. */
+static void test_expiry_put_off_takes_no_memory(void **state)
+{
+	enum {
+		TTL_MS = 20000,
+		ROUNDS = 5000,
+		KEYS = 20
+	};
+	struct fixture f;
+
+	fixture_open_small(&f);
+	for (uint64_t k = 0; k < KEYS; k++)
+		fixture_set_expiring(&f, key_text(k).text, "v", f.wall_ms + TTL_MS);
+	fixture_settle(&f);
+	uint64_t before = fixture_stats(&f).memory_bytes;
+
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		fixture_tick(&f, 10);
+		for (uint64_t k = 0; k < KEYS; k++)
+			fixture_set_expiring(&f, key_text(k).text, "v", f.wall_ms + TTL_MS);
+		table_housekeep(f.t, 100000);
+		rcu_wait();
+	}
+	fixture_settle(&f);
+	assert_int_equal(table_count(f.table), KEYS);
+	// A few chunks of entries more or less; each request's would be 160,000 bytes in the end.
+	assert_in_range(fixture_stats(&f).memory_bytes, 0, before + 8192);
+	uint64_t waited_ms = 0;
+
+	for (; table_count(f.table) > 0 && waited_ms < 2 * TTL_MS; waited_ms += 2) {
+		fixture_tick(&f, 2);
+		table_housekeep(f.t, 100000);
+	}
+	assert_in_range(waited_ms, TTL_MS - 20, TTL_MS + 10);
+	fixture_close(&f);
+}
+
 static void test_count_with_expiry_is_exact(void **state)
 {
 	struct fixture f;
@@ -158,6 +195,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find_expired_counts_as_absent),
 		cmocka_unit_test(test_housekeep_removes_within_ten_ms),
+		cmocka_unit_test(test_expiry_put_off_takes_no_memory),
 		cmocka_unit_test(test_count_with_expiry_is_exact),
 		cmocka_unit_test(test_housekeep_slices_a_mass_expiry),
 		cmocka_unit_test(test_stats_mean_ttl_is_estimated),
