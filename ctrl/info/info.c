@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctrl/info/info.h"
 
+#include "ctrl/info/info_internal.h"
+
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -144,7 +146,7 @@ static void write_memory_use(struct info *info)
 {
 	const struct table_stats *table = &info->s.table;
 	uint64_t resident = resident_bytes();
-	uint64_t overhead = table->index_bytes + table->limbo_bytes;
+	uint64_t overhead = info__overhead_bytes(table);
 	uint64_t dataset = table->memory_bytes > overhead ? table->memory_bytes - overhead : 0;
 
 	line_bytes(info, "used_memory", table->memory_bytes);
@@ -194,6 +196,7 @@ static void write_memory(struct info *info)
 	line_u64(info, "lazyfree_pending_objects", info->s.table.limbo_items);
 	OUT_LITERAL(&info->text->out, "lazyfreed_objects:0\r\n");
 	line_u64(info, "index_bytes", info->s.table.index_bytes);
+	line_u64(info, "ghost_bytes", info->s.table.ghost_bytes);
 	line_u64(info, "limbo_bytes", info->s.table.limbo_bytes);
 	line_u64(info, "region_bytes", info->s.table.region_bytes);
 }

@@ -48,6 +48,10 @@ void cmd_object_idletime(struct cmd_call *call)
 
 	if (!item)
 		reply_null(call->reply);
+	else if (policy_of(call) == TABLE_ALLKEYS_S3)
+		REPLY_ERROR(call->reply,
+			    "ERR The allkeys-s3 maxmemory policy is selected, idle time not "
+			    "tracked.");
 	else if (!table_policy_is_lfu(policy_of(call)))
 		reply_integer(call->reply, item_idle_s(item, call->thread->now_ms));
 	else

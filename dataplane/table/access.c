@@ -7,6 +7,8 @@
  *   LFU policies   minutes 16 | counter 8   of the last access, and a logarithmic count of them
  *   all others     seconds 24               of the last access
  *
+ * Under allkeys-s3 they stay as they were written, and the slot of the index has two bits instead.
+ *
  * A repeat hit stores nothing: seconds and minutes are stored when they have changed, and the
  * counter rises with a probability that falls with its value. Two threads that store at once lose
  * one of two increments, which a count that is a matter of chance can bear. Called by lookups, on
@@ -32,7 +34,7 @@ void access__clock(struct table_thread *t)
 	t->now_s = seconds & ACCESS_SECONDS;
 	t->now_min = seconds / 60 & LFU_MINUTES;
 	t->policy = (enum table_policy)limit_of(&t->table->limits.policy);
-	t->counts_accesses = table_policy_is_lfu(t->policy);
+	t->counts_accesses = table_policy_is_lfu(t->policy) || t->policy == TABLE_ALLKEYS_S3;
 	t->access_first =
 		table_policy_is_lfu(t->policy) ? t->now_min << LFU_SHIFT | LFU_FIRST : t->now_s;
 }
@@ -65,9 +67,36 @@ static uint32_t counted(struct table_thread *t, uint32_t access)
 	return t->now_min << LFU_SHIFT | lfu_risen(t, lfu_count(t, access));
 }
 
-void access__count(struct table_thread *t, struct item *item)
+/*
+ * The key's two bits of frequency, in its slot. A hot key's are full, and its hits write nothing. A
+ * writer that comes between makes the exchange fail: the bit is lost, not the change.
+ */
+static void note_in_slot(struct table *table, const struct item *item, uint64_t hash)
 {
-	item__set_access(item, counted(t, item__access(item)));
+	uint64_t buckets = atomic_load_explicit(&table->buckets, memory_order_acquire);
+	struct line line = bucket_line(&table->index[geometry_home(hash, buckets)]);
+
+	do {
+		for (uint32_t i = 0; i < line.count; i++) {
+			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_relaxed);
+
+			if (slot_item(word) != item)
+				continue;
+			if (!slot_is_chain(word) && (word & SLOT_FREQ) != SLOT_FREQ)
+				atomic_compare_exchange_strong_explicit(
+					&line.slots[i], &word, word + SLOT_FREQ_ONE,
+					memory_order_release, memory_order_relaxed);
+			return;
+		}
+	} while (line_next(&line));
+}
+
+void access__count(struct table_thread *t, struct item *item, uint64_t hash)
+{
+	if (t->policy == TABLE_ALLKEYS_S3)
+		note_in_slot(t->table, item, hash);
+	else
+		item__set_access(item, counted(t, item__access(item)));
 }
 
 /*

@@ -33,6 +33,9 @@
 #define SLOT_TAG_SHIFT 50
 #define SLOT_PTR       0x0000fffffffffff0ULL
 #define SLOT_TTL       1ULL // hint: the item has an expiry
+#define SLOT_PROBATION 2ULL // hint: the item has yet to prove itself, see evict_clock.c
+#define SLOT_FREQ_ONE  (1ULL << 48)
+#define SLOT_FREQ      (3 * SLOT_FREQ_ONE)
 #define SLOT_SPANS     8ULL // hint: the item goes on in the next line; worth a second prefetch
 #define BUCKET_SLOTS   7
 #define OVERFLOW_SLOTS 4

@@ -73,7 +73,8 @@ static void publish(struct table_thread *t, struct bucket *b, struct table_chang
 		}
 	}
 	if (change->item) {
-		uint64_t word = word_of(change);
+		uint64_t word = word_of(change) |
+				evict__slot_bits(t, b, change, place->slot ? place->word : 0);
 
 		if (change->old)
 			access__inherit(t, change, change->old);
@@ -89,8 +90,10 @@ static void publish(struct table_thread *t, struct bucket *b, struct table_chang
 		atomic_store_explicit(place->slot, 0, memory_order_release);
 	}
 	table__count(t, stamp->flushed, items, with_expiry);
-	if (displaced)
+	if (displaced) {
+		evict__left(t, place->word);
 		reclaim__retire_item(t, displaced);
+	}
 	change->version = stamp->version;
 }
 

@@ -6,7 +6,7 @@
 /*
  * Room under maxmemory and in the region: whether a write may take place, and what has to go for
  * it. Called before a command that may use memory builds its item. Which item goes is chosen by
- * evict_sample.c. Writer threads.
+ * evict_sample.c or evict_clock.c. Writer threads.
  *
  * Retired memory counts as used for the allocator but as free for the target: it comes back after
  * a grace period, and a reader that is late must not make us evict the whole table. If it is so
@@ -30,7 +30,8 @@ static int64_t excess_bytes(struct table *table, uint64_t max)
 	int64_t excess = max ? used - (int64_t)max : INT64_MIN;
 
 	if (table->region.size_bytes) {
-		int64_t index = (int64_t)counter_read(&table->index_bytes);
+		int64_t index = (int64_t)(counter_read(&table->index_bytes) +
+					  counter_read(&table->ghost_bytes));
 		// An eighth for what size classes and pages that are half empty keep from us.
 		uint64_t kept = table->region.size_bytes / 8 +
 				atomic_load_explicit(&table->torn_bytes, memory_order_relaxed);
@@ -51,6 +52,7 @@ void evict__take_out(struct table_thread *t, struct bucket *b, uint64_t hdr, slo
 
 	atomic_store_explicit(slot, 0, memory_order_release);
 	table__count(t, flushed, -1, word & SLOT_TTL ? -1 : 0);
+	evict__left(t, word);
 	reclaim__retire_item(t, slot_item(word));
 	if (hdr & HDR_CHAIN)
 		table__compact(t, b);
@@ -72,7 +74,9 @@ static bool evicts(struct table *table)
 /* False: nothing was found that could go. */
 static bool evict_one(struct table_thread *t)
 {
-	return evict__sampled(t, policy_of(t->table));
+	enum table_policy policy = policy_of(t->table);
+
+	return policy == TABLE_ALLKEYS_S3 ? evict__clock(t) : evict__sampled(t, policy);
 }
 
 static uint32_t evictions_allowed(uint64_t bytes)
@@ -178,6 +182,7 @@ int64_t evict__slice(struct table_thread *t, int64_t budget)
 	uint64_t max = atomic_load_explicit(&table->limits.maxmemory_bytes, memory_order_relaxed);
 	uint64_t limit = max ? max : table->region.size_bytes;
 
+	ghost__grow(t);
 	if (limit == 0 || !evicts(table))
 		return budget;
 	int64_t spare = (int64_t)(limit >> FREE_AHEAD_SHIFT);

@@ -140,7 +140,7 @@ struct item *table_find(struct table_thread *t, const struct table_key *key)
 	struct item *item = find(t, key);
 
 	if (item)
-		access__note(t, item);
+		access__note(t, item, key->hash);
 	return item;
 }
 
@@ -263,5 +263,5 @@ void table_find_many(struct table_thread *t, const struct table_key *keys, uint3
 	}
 	for (uint32_t i = 0; i < count; i++)
 		if (items[i])
-			access__note(t, items[i]);
+			access__note(t, items[i], keys[i].hash);
 }

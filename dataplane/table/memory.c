@@ -330,7 +330,8 @@ uint64_t table__memory_sum(const struct table *table)
 
 	for (uint32_t i = 0; i < count; i++)
 		sum += counter_read(&table->threads[i]->memory_bytes);
-	return not_negative(sum) + counter_read(&table->index_bytes);
+	return not_negative(sum) + counter_read(&table->index_bytes) +
+	       counter_read(&table->ghost_bytes);
 }
 
 uint64_t table__limbo_sum(const struct table *table)

@@ -50,6 +50,7 @@ static void remove_one(struct table_thread *t, slot_word *slot, uint64_t word, u
 		counter_add(&t->expired, 1);
 		table__count(t, flushed, -1, word & SLOT_TTL ? -1 : 0);
 	}
+	evict__left(t, word);
 	reclaim__retire_item(t, item);
 }
 

@@ -49,6 +49,7 @@ static void table_init(struct table *table, const struct table_config *config)
 	atomic_init(&table->limits.lfu_decay_min, LFU_DECAY_MIN);
 	table->resize_grew = true;
 	atomic_flag_clear(&table->resize_lock);
+	atomic_flag_clear(&table->ghost_lock);
 	atomic_flag_clear(&table->flush_sweep_lock);
 	atomic_flag_clear(&table->expire_sweep_lock);
 	pthread_mutex_init(&table->threads_lock, NULL);
@@ -74,7 +75,8 @@ int table_new(const struct table_config *config, struct table **out, char *why)
 					     : "cannot reserve the memory region");
 		goto err_free;
 	}
-	if (table__index_init(table) || !table__index_commit(table, config->buckets_initial)) {
+	if (table__index_init(table) || !table__index_commit(table, config->buckets_initial) ||
+	    ghost__init(table)) {
 		fail(why, "cannot reserve the index");
 		goto err_index;
 	}
@@ -87,6 +89,7 @@ int table_new(const struct table_config *config, struct table **out, char *why)
 	return 0;
 
 err_index:
+	ghost__fini(table);
 	table__index_fini(table);
 err_free:
 	free(table);
@@ -137,6 +140,7 @@ void table_free(struct table *table)
 		free(table->threads[i]);
 	pthread_mutex_destroy(&table->threads_lock);
 	table__ahead_stop(table);
+	ghost__fini(table);
 	table__index_fini(table);
 	free(table);
 }
@@ -177,6 +181,7 @@ struct table_thread *table_thread_open(struct table *table, bool may_write)
 		t->open = true;
 		t->may_write = may_write;
 		t->rng = rng_seeded(table->rng_seed + t->id);
+		t->hand_bucket = UINT64_MAX; // nowhere yet
 	}
 	pthread_mutex_unlock(&table->threads_lock);
 	if (!t)
@@ -275,6 +280,7 @@ void table_stats(const struct table *table, struct table_stats *stats)
 		.memory_bytes = table__memory_sum(table),
 		.index_bytes = counter_read(&table->index_bytes),
 		.limbo_bytes = table__limbo_sum(table),
+		.ghost_bytes = counter_read(&table->ghost_bytes),
 		.region_bytes = table->region.size_bytes,
 		.buckets = atomic_load_explicit(&any->buckets, memory_order_relaxed),
 		.splits = counter_read(&table->splits),

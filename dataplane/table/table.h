@@ -53,12 +53,13 @@ struct table_config {
 	uint64_t rng_seed;
 };
 
-/* What goes when maxmemory is reached; the words are redis'. */
+/* What goes when maxmemory is reached; the words are redis', but for allkeys-s3. */
 #define TABLE_POLICIES(X)                                                                          \
 	X(TABLE_NOEVICTION, "noeviction")                                                          \
 	X(TABLE_ALLKEYS_LRU, "allkeys-lru")                                                        \
 	X(TABLE_ALLKEYS_LFU, "allkeys-lfu")                                                        \
 	X(TABLE_ALLKEYS_RANDOM, "allkeys-random")                                                  \
+	X(TABLE_ALLKEYS_S3, "allkeys-s3")                                                          \
 	X(TABLE_VOLATILE_LRU, "volatile-lru")                                                      \
 	X(TABLE_VOLATILE_LFU, "volatile-lfu")                                                      \
 	X(TABLE_VOLATILE_RANDOM, "volatile-random")                                                \
@@ -89,6 +90,7 @@ struct table_stats {
 	uint64_t memory_bytes; // items, blobs, index and limbo: what maxmemory is compared with
 	uint64_t memory_peak_bytes;
 	uint64_t index_bytes, limbo_bytes, region_bytes;
+	uint64_t ghost_bytes; // what allkeys-s3 remembers of keys it has evicted
 	uint64_t expired, evicted;
 	uint64_t limbo_items;
 	uint64_t buckets, splits, merges;

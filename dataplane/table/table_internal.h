@@ -46,8 +46,10 @@ struct limbo {
 };
 
 struct timer_wheel;
+struct ghost_line;
 
 #define EVICT_POOL_SIZE 16
+#define CLOCK_MARKS     4
 
 /* The item may be gone: its address is compared, never followed. */
 struct evict_candidate {
@@ -72,7 +74,7 @@ struct CACHE_ALIGNED table_thread {
 	uint32_t now_s;           // 24 bits of wall seconds, for the items' access field
 	uint32_t now_min;         // 16 bits of wall minutes, for the same under LFU
 	enum table_policy policy; // as of the last table_set_time()
-	bool counts_accesses;     // the policy does
+	bool counts_accesses;     // the policy does, LFU or allkeys-s3
 	uint32_t access_first;    // what a new item's access field holds
 	struct rng rng;
 	struct limbo limbo;
@@ -86,6 +88,13 @@ struct CACHE_ALIGNED table_thread {
 	uint32_t pool_count;
 	enum table_policy pool_policy; // that the scores are of
 	uint64_t walk_next;            // bucket at which the search for candidates goes on
+	uint64_t hand_bucket;          // of the clock, see evict_clock.c
+	uint32_t hand_slot;            // slots of that bucket looked at already
+	uint64_t marks[CLOCK_MARKS];   // versions as of the last passages through parts of a lap
+	uint32_t mark_next;
+	uint64_t to_mark; // buckets
+	uint32_t ghost_now, ghost_window, ghost_shift;
+	uint32_t ghosts_lost; // because there was no memory for them yet
 	struct item **scan_items;
 	uint32_t scan_capacity;
 
@@ -96,6 +105,8 @@ struct CACHE_ALIGNED table_thread {
 	_Atomic uint64_t count_epoch; // the flush word that the next two count for
 	counter items, items_with_expiry;
 	counter expired, evicted;
+	counter probation_bytes; // of items put on probation less those that left it, modulo 2^64
+	counter ghosts;          // evicted from probation
 };
 
 struct table {
@@ -124,6 +135,10 @@ struct table {
 	_Atomic bool ahead_stops;
 	counter index_bytes; // of the most buckets there have been: what counts as used
 	counter splits, merges;
+
+	struct ghost_line *ghosts;         // [const] a line for each bucket there may be
+	CACHE_ALIGNED counter ghost_bytes; // with memory behind them, under ghost_lock
+	atomic_flag ghost_lock;            // never waited for
 
 	CACHE_ALIGNED atomic_flag flush_sweep_lock; // never waited for
 	uint64_t flush_sweep_next;    // next bucket to rid of flushed items, under flush_sweep_lock
@@ -277,6 +292,27 @@ void access__inherit(struct table_thread *t, const struct table_change *change,
 
 /* evict_sample.c: evicts one item as the policy, one of redis', says. False: there is none. */
 bool evict__sampled(struct table_thread *t, enum table_policy policy);
+
+/* evict_clock.c: allkeys-s3. */
+bool evict__clock(struct table_thread *t);
+uint64_t evict__slot_bits(struct table_thread *t, const struct bucket *b,
+			  const struct table_change *change, uint64_t word);
+void evict__probation_left(struct table_thread *t, uint64_t word);
+
+/* For whatever takes an item out of its slot, before it is retired. */
+static inline void evict__left(struct table_thread *t, uint64_t word)
+{
+	if (unlikely(word & SLOT_PROBATION))
+		evict__probation_left(t, word);
+}
+
+/* ghost.c */
+int ghost__init(struct table *table);
+void ghost__fini(struct table *table);
+void ghost__grow(struct table_thread *t);
+void ghost__clock(struct table_thread *t);
+void ghost__add(struct table_thread *t, uint64_t idx, uint64_t hash);
+bool ghost__take(struct table_thread *t, uint64_t idx, uint64_t hash);
 
 /* evict.c */
 void evict__take_out(struct table_thread *t, struct bucket *b, uint64_t hdr, slot_word *slot,

@@ -92,7 +92,7 @@ static void test_reserve_policy_keeps_the_limit(void **state)
 {
 	static const enum table_policy policies[] = {
 		TABLE_ALLKEYS_LRU,  TABLE_ALLKEYS_LFU,     TABLE_ALLKEYS_RANDOM, TABLE_VOLATILE_LRU,
-		TABLE_VOLATILE_LFU, TABLE_VOLATILE_RANDOM, TABLE_VOLATILE_TTL,
+		TABLE_VOLATILE_LFU, TABLE_VOLATILE_RANDOM, TABLE_VOLATILE_TTL,   TABLE_ALLKEYS_S3,
 	};
 
 	enum {
