@@ -10,7 +10,7 @@ HEAD = """set terminal svg size 900,%d font 'sans,13' background 'white'
 set output '%s'
 set title '%s'
 set grid y
-set key top left
+set key outside top right horizontal
 """
 
 
@@ -42,7 +42,7 @@ def bars(path, title, rows, labels, log=True):
              for r, label in zip(rows, labels)]
     script = HEAD % (480, path, title) + data_block(lines)
     script += "set datafile missing '?'\nset style data histogram\nset style fill solid 0.8\n"
-    script += "set xtics rotate by -35\nset boxwidth 0.9\nset key top right\n"
+    script += "set xtics rotate by -60\nset boxwidth 0.9\nset rmargin 6\n"
     if log:
         script += "set logscale y\nset yrange [1:]\n"
     plots = ["$data using %d:xtic(1) title %s" % (i + 2, quoted(n)) for i, n in enumerate(names)]
@@ -56,16 +56,18 @@ def lines(path, title, rows, by):
     data = [" ".join([str(r[by])] + [value_of(r, n) for n in names]) for r in rows]
     script = HEAD % (420, path, title) + data_block(data)
     script += "set datafile missing '?'\nset logscale xy\nset xlabel '%s'\n" % by
-    script += "set xtics (%s)\nset key top right\n" % ", ".join(
+    script += "set xtics (%s)\n" % ", ".join(
         str(x) for x in sorted({r[by] for r in rows}))
     plots = ["$data using 1:%d with linespoints lw 2 title %s" % (i + 2, quoted(n))
              for i, n in enumerate(names)]
     gnuplot(script + "plot " + ", ".join(plots) + "\n")
 
 
+SHORT_NAMES = {"resp": "", "memcache_text": "mc", "memcache_meta": "mc meta", "memcache_udp": "mc"}
+
+
 def label_of(row):
-    return "%s %s P%d%s" % ({"resp": "", "memcache_text": "mc"}.get(row["protocol"],
-                                                                 row["protocol"]),
+    return "%s %s P%d%s" % (SHORT_NAMES[row["protocol"]],
                             row["workload"], row["pipeline"],
                             "" if row["value_bytes"] == 64 else
                             " " + report.short(row["value_bytes"]))
