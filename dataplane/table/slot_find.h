@@ -47,6 +47,8 @@ static inline uint32_t bucket_match(const struct bucket *b, uint64_t tag)
 	__m128i low = _mm_castps_si128(_mm_shuffle_ps(line[0], line[1], _MM_SHUFFLE(3, 1, 3, 1)));
 	__m128i high = _mm_castps_si128(_mm_shuffle_ps(line[2], line[3], _MM_SHUFFLE(3, 1, 3, 1)));
 
+	// Who misses looks at the header again after this: the compiler must not turn that round.
+	atomic_signal_fence(memory_order_seq_cst);
 	low = _mm_cmpeq_epi32(_mm_and_si128(low, mask), wanted);
 	high = _mm_cmpeq_epi32(_mm_and_si128(high, mask), wanted);
 	__m128i words = _mm_packs_epi32(low, high);
