@@ -119,6 +119,15 @@ static inline void item__set_access(struct item *item, uint32_t access)
 				      memory_order_relaxed);
 }
 
+/* Without a blob, which is a piece of memory of its own. */
+static inline size_t item__size_bytes(const struct item *item)
+{
+	uint32_t flags = item__flags(item);
+
+	return sizeof(struct item) + item__options_bytes(flags) + item__key(item).len +
+	       (flags & ITEM_HAS_BLOB ? 0 : item->value_len);
+}
+
 /* Keys of 8 to 16 bytes, which most are, without a call: two words that may overlap. */
 static inline bool item__key_equal(const struct item *item, struct slice key)
 {

@@ -4,7 +4,6 @@
 #include "base/contract.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,21 +159,6 @@ void table__arena_unbind(struct table_thread *t)
 	mallctl("thread.arena", NULL, NULL, &t->arena_before, sizeof(t->arena_before));
 }
 
-/*
- * What nallocx() says, without the call, which every change would make four times: classes are 16
- * bytes apart up to 128, then there are four to each doubling. A test compares the two.
- */
-size_t table__usable_bytes(const void *ptr, size_t size_bytes)
-{
-	if (unlikely(size_bytes <= 8))
-		return 8;
-	size_t apart = (1ULL << (63 - __builtin_clzll(size_bytes - 1))) / 4;
-
-	if (apart < 16)
-		apart = 16;
-	return (size_bytes + apart - 1) & ~(apart - 1);
-}
-
 /* Our arena is out of room: another may have what was freed elsewhere. */
 static COLD void *alloc_from_others(struct table_thread *t, size_t size_bytes)
 {
@@ -214,11 +198,6 @@ int table__arena_bind(struct table_thread *t)
 
 void table__arena_unbind(struct table_thread *t)
 {
-}
-
-size_t table__usable_bytes(const void *ptr, size_t size_bytes)
-{
-	return malloc_usable_size((void *)(uintptr_t)ptr);
 }
 
 static void *allocate(struct table_thread *t, size_t size_bytes)

@@ -7,6 +7,7 @@
 #include "dataplane/table/protocol.h"
 #include "dataplane/table/table.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdalign.h>
 
@@ -201,13 +202,34 @@ static inline bool table__item_live(const struct table_thread *t, const struct i
 	return item__version(item) > flushed && !table__item_expired(t, item);
 }
 
+#ifdef HAVE_JEMALLOC
+/*
+ * What nallocx() says, without the call, which every change would make four times: classes are 16
+ * bytes apart up to 128, then there are four to each doubling. A test compares the two.
+ */
+static inline size_t table__usable_bytes(const void *ptr, size_t size_bytes)
+{
+	if (unlikely(size_bytes <= 8))
+		return 8;
+	size_t apart = (1ULL << (63 - __builtin_clzll(size_bytes - 1))) / 4;
+
+	if (apart < 16)
+		apart = 16;
+	return (size_bytes + apart - 1) & ~(apart - 1);
+}
+#else
+static inline size_t table__usable_bytes(const void *ptr, size_t size_bytes)
+{
+	return malloc_usable_size((void *)(uintptr_t)ptr);
+}
+#endif
+
 /*
  * memory.c: every byte of items, blobs and nodes goes through these and is counted. NULL: no
  * memory.
  */
 void *table__alloc(struct table_thread *t, size_t size_bytes);
 void table__dealloc(struct table_thread *t, void *ptr, size_t size_bytes);
-size_t table__usable_bytes(const void *ptr, size_t size_bytes);
 void table__torn_decay(struct table *table);
 uint64_t table__memory_sum(const struct table *table);
 uint64_t table__limbo_sum(const struct table *table);
@@ -221,7 +243,6 @@ void table__region_touch(struct region *region, uint64_t ahead_bytes);
 void *table__region_take(struct region *region, uint64_t size_bytes, uint64_t align_bytes);
 
 /* item.c */
-size_t item__size_bytes(const struct item *item);
 void item__set_version(struct item *item, uint64_t version);
 uint64_t item__retired_bytes(const struct item *item);
 void item__free(struct table_thread *t, struct item *item);
