@@ -42,6 +42,15 @@ static void host_info(void *arg, struct reply *r, const struct slice *sections, 
 	text_fini(&text);
 }
 
+static void host_memory_stats(void *arg, struct reply *r)
+{
+	const struct host *host = arg;
+	struct stats_snapshot s;
+
+	stats_collect_since_reset(host->stats, &s);
+	info_memory_stats(r, &s.table);
+}
+
 /* CONFIG GET answers a map, whose size comes first: two rounds. */
 static void count_pair(void *arg, const char *name, const char *value)
 {
@@ -191,6 +200,7 @@ static void host_mc_stats(void *arg, struct out *out, struct slice sub)
 
 const struct cmd_host_ops host_ops = {
 	.info = host_info,
+	.memory_stats = host_memory_stats,
 	.config_get = host_config_get,
 	.config_set = host_config_set,
 	.config_rewrite = host_config_rewrite,

@@ -4,6 +4,8 @@
 #include "base/slice.h"
 #include "ctrl/stats/stats.h"
 #include "ctrl/text/text.h"
+#include "dataplane/command/reply.h"
+#include "dataplane/table/table.h"
 
 #include <stdint.h>
 
@@ -13,3 +15,6 @@
  */
 void info_write(struct text *text, const struct stats *stats, uint64_t now_us,
 		const struct slice *sections, uint32_t count);
+
+/* The reply of MEMORY STATS, with the names of redis 7.0. */
+void info_memory_stats(struct reply *r, const struct table_stats *table);

@@ -140,6 +140,7 @@ static enum cmd_edit_step decide_add_decimal(struct cmd_call *call, struct cmd_e
 	}
 	change->len = encode_decimal(value, change->text);
 	cmd__spec_bytes(slice_of(change->text, change->len), &edit->spec);
+	edit->spec.encoding = ITEM_TEXT;
 	return CMD_EDIT_STORE;
 }
 

@@ -12,6 +12,7 @@ void cmd__spec_bytes(struct slice value, struct item_spec *spec)
 	spec->value = value;
 	spec->value_tail = (struct slice){0};
 	spec->blob = NULL;
+	spec->encoding = ITEM_PLAIN;
 }
 
 void cmd__spec_argument(const struct cmd_call *call, uint32_t index, struct item_spec *spec)
@@ -77,6 +78,7 @@ static void preset(struct cmd_edit *edit, const struct table_key *key, struct it
 		edit->spec.blob = item_blob(old);
 		edit->spec.expire_ms = item_expire_ms(old);
 		edit->spec.mc_flags = item_mc_flags(old);
+		edit->spec.encoding = item_encoding(old);
 	}
 }
 

@@ -7,39 +7,64 @@
  * The look-ups leave no trace of access, or asking for the idle time would end it.
  */
 
-#define EMBSTR_LEN_MAX 44 // bytes up to which redis keeps a string within its object
-#define INT_TEXT_MAX   20 // digits and sign of the longest integer that redis keeps as one
-#define BUCKET_SHARE   9  // bytes of a bucket's 64 that a key takes: 7 slots to a bucket
+#define EMBSTR_LEN_MAX 44    // bytes up to which redis keeps a string within its object
+#define INT_TEXT_MAX   20    // digits and sign of the longest integer that redis keeps as one
+#define SHARED_NUMBERS 10000 // from 0, that redis has made once for all
+#define BUCKET_SHARE   9     // bytes of a bucket's 64 that a key takes: 7 slots to a bucket
+
+/* Whether redis would keep the value as a number. */
+static bool is_number(const struct item *item, int64_t *number)
+{
+	struct slice value = item_value(item);
+
+	return item_encoding(item) == ITEM_PLAIN && value.len <= INT_TEXT_MAX &&
+	       number_parse_i64(value, number);
+}
 
 void cmd_object_encoding(struct cmd_call *call)
 {
 	const struct item *item = cmd__peek(call, &call->keys[0]);
-	struct slice value;
 	int64_t number;
 
-	if (!item) {
+	if (!item)
 		reply_null(call->reply);
-		return;
-	}
-	value = item_value(item);
-	if (value.len <= INT_TEXT_MAX && number_parse_i64(value, &number))
+	else if (is_number(item, &number))
 		reply_bulk_text(call->reply, "int");
+	else if (item_encoding(item) != ITEM_EDITED && item_value(item).len <= EMBSTR_LEN_MAX)
+		reply_bulk_text(call->reply, "embstr");
 	else
-		reply_bulk_text(call->reply, value.len <= EMBSTR_LEN_MAX ? "embstr" : "raw");
-}
-
-void cmd_object_refcount(struct cmd_call *call)
-{
-	if (cmd__peek(call, &call->keys[0]))
-		reply_integer(call->reply, 1);
-	else
-		reply_null(call->reply);
+		reply_bulk_text(call->reply, "raw");
 }
 
 static enum table_policy policy_of(const struct cmd_call *call)
 {
 	return (enum table_policy)atomic_load_explicit(&table_limits(call->thread->table)->policy,
 						       memory_order_relaxed);
+}
+
+/* Redis keeps small numbers once for all keys, unless eviction needs to know the keys apart. */
+static bool shares_numbers(const struct cmd_call *call)
+{
+	enum table_policy policy = policy_of(call);
+
+	return atomic_load_explicit(&table_limits(call->thread->table)->maxmemory_bytes,
+				    memory_order_relaxed) == 0 ||
+	       !(table_policy_is_lfu(policy) || policy == TABLE_ALLKEYS_LRU ||
+		 policy == TABLE_VOLATILE_LRU);
+}
+
+void cmd_object_refcount(struct cmd_call *call)
+{
+	const struct item *item = cmd__peek(call, &call->keys[0]);
+	int64_t number;
+
+	if (!item)
+		reply_null(call->reply);
+	else if (is_number(item, &number) && number >= 0 && number < SHARED_NUMBERS &&
+		 shares_numbers(call))
+		reply_integer(call->reply, INT32_MAX);
+	else
+		reply_integer(call->reply, 1);
 }
 
 void cmd_object_idletime(struct cmd_call *call)
@@ -86,7 +111,7 @@ void cmd_object_help(struct cmd_call *call)
 		"IDLETIME <key>",
 		"    Return the seconds since the last access to <key>.",
 		"REFCOUNT <key>",
-		"    Return how many share the value of <key>: always 1.",
+		"    Return how many share the value of <key>: 1, or 2147483647 of a number.",
 	};
 
 	cmd__help(call, lines, ARRAY_COUNT(lines));
@@ -117,9 +142,21 @@ void cmd_memory_usage(struct cmd_call *call)
 		reply_null(call->reply);
 }
 
+void cmd_memory_stats(struct cmd_call *call)
+{
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
+
+	if (ops->memory_stats)
+		ops->memory_stats(call->thread->host, call->reply);
+	else
+		cmd__no_host(call);
+}
+
 void cmd_memory_help(struct cmd_call *call)
 {
 	static const char *const lines[] = {
+		"STATS",
+		"    Return how the memory in use is made up.",
 		"USAGE <key> [SAMPLES <count>]",
 		"    Return the bytes of <key> and its value, their share of the index included.",
 	};

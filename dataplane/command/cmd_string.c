@@ -288,8 +288,11 @@ static enum cmd_edit_step decide_append(struct cmd_call *call, struct cmd_edit *
 	}
 	if (!check_length(call, edit->spec.value.len, call->argv[2].len))
 		return CMD_EDIT_FAILED;
-	if (call->argv[2].len == 0)
+	if (call->argv[2].len == 0 && edit->spec.encoding == ITEM_EDITED)
 		return CMD_EDIT_LEAVE;
+	edit->spec.encoding = ITEM_EDITED;
+	if (call->argv[2].len == 0)
+		return CMD_EDIT_STORE;
 	edit->spec.blob = NULL;
 	edit->spec.value_tail = call->argv[2];
 	return CMD_EDIT_STORE;
@@ -360,6 +363,7 @@ static enum cmd_edit_step decide_setrange(struct cmd_call *call, struct cmd_edit
 
 	cmd__spec_bytes(slice_of(to, write->result_len), &edit->spec);
 	edit->spec.blob = write->blob;
+	edit->spec.encoding = ITEM_EDITED;
 	return CMD_EDIT_STORE;
 }
 

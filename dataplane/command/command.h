@@ -93,6 +93,7 @@ struct cmd_counters {
  */
 struct cmd_host_ops {
 	void (*info)(void *host, struct reply *r, const struct slice *sections, uint32_t count);
+	void (*memory_stats)(void *host, struct reply *r);
 	void (*config_get)(void *host, struct reply *r, const struct slice *patterns,
 			   uint32_t count);
 	// count: slices, two per pair.

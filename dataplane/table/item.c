@@ -52,6 +52,11 @@ uint32_t item_mc_flags(const struct item *item)
 				item__options_bytes(flags & (ITEM_HAS_EXPIRY | ITEM_HAS_BLOB)));
 }
 
+enum item_encoding item_encoding(const struct item *item)
+{
+	return (enum item_encoding)(item__flags(item) >> ITEM_ENCODING_BIT & 3);
+}
+
 uint64_t item_version(const struct item *item)
 {
 	return item__version(item);
@@ -97,7 +102,8 @@ uint64_t item__retired_bytes(const struct item *item)
 static uint32_t flags_of_spec(const struct item_spec *spec, const struct blob *blob)
 {
 	return (spec->expire_ms ? ITEM_HAS_EXPIRY : 0) | (spec->mc_flags ? ITEM_HAS_MC_FLAGS : 0) |
-	       (spec->key.len > KEY_LEN_SHORT ? ITEM_HAS_LONG_KEY : 0) | (blob ? ITEM_HAS_BLOB : 0);
+	       (spec->key.len > KEY_LEN_SHORT ? ITEM_HAS_LONG_KEY : 0) |
+	       (blob ? ITEM_HAS_BLOB : 0) | (uint32_t)spec->encoding << ITEM_ENCODING_BIT;
 }
 
 /* Most keys and values have 8 to 32 bytes: two moves that may overlap, and no call. */

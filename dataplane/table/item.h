@@ -26,14 +26,11 @@ struct item;
 #define ITEM_VALUE_MAX        (512ULL << 20) // bytes (proto-max-bulk-len of redis)
 #define ITEM_KEY_MAX          (512ULL << 20) // bytes; RESP keys may be as long as values
 
-/*
- * How a value is to be reported by OBJECT ENCODING and treated by INCR; the bytes are always
- * text.
- */
+/* What OBJECT ENCODING is to say of a value beside what it sees; the bytes are always text. */
 enum item_encoding {
-	ITEM_RAW,
-	ITEM_EMBSTR,
-	ITEM_INT,
+	ITEM_PLAIN,  // by the value: a number, short, or long
+	ITEM_TEXT,   // no number, even if it looks like one
+	ITEM_EDITED, // as if it were long
 };
 
 /* What one needs to build an item. Expiry is in Unix milliseconds, 0: never. */
@@ -44,6 +41,7 @@ struct item_spec {
 	struct blob *blob; // a long value; the item takes over the caller's reference on success
 	uint64_t expire_ms;
 	uint32_t mc_flags; // memcached client flags
+	enum item_encoding encoding;
 };
 
 struct slice item_key(const struct item *item);
@@ -51,6 +49,7 @@ struct slice item_value(const struct item *item); // contiguous, whether inline 
 struct blob *item_blob(const struct item *item);  // NULL when the value is inline
 uint64_t item_expire_ms(const struct item *item); // 0: never
 uint32_t item_mc_flags(const struct item *item);
+enum item_encoding item_encoding(const struct item *item);
 uint64_t item_version(const struct item *item);
 uint32_t item_idle_s(const struct item *item,
 		     uint64_t now_ms);             // since the last access, in whole seconds

@@ -31,6 +31,7 @@ _Static_assert(ITEM_VALUE_MAX <= UINT32_MAX, "value_len holds it");
 #define ITEM_HAS_LONG_KEY 4U
 #define ITEM_HAS_BLOB     8U
 #define ITEM_OPTIONS      15U
+#define ITEM_ENCODING_BIT 4 // where the two bits of the encoding are
 
 #define LRU_BITS      24
 #define LRU_MASK      ((1U << LRU_BITS) - 1)

@@ -197,6 +197,72 @@ static void test_info_is_one_text(void **state)
 	assert_int_equal(atoi(text + 1), strlen(strchr(text, '\n') + 1) - 2);
 }
 
+/* The names and their order are what redis-server 7.0.15 answered. */
+static void test_memory_stats_is_a_map(void **state)
+{
+	static const char *const names[] = {
+		"peak.allocated",
+		"total.allocated",
+		"startup.allocated",
+		"replication.backlog",
+		"clients.slaves",
+		"clients.normal",
+		"cluster.links",
+		"aof.buffer",
+		"lua.caches",
+		"functions.caches",
+		"db.0",
+		"overhead.hashtable.main",
+		"overhead.hashtable.expires",
+		"overhead.hashtable.slot-to-keys",
+		"overhead.total",
+		"keys.count",
+		"keys.bytes-per-key",
+		"dataset.bytes",
+		"dataset.percentage",
+		"peak.percentage",
+		"allocator.allocated",
+		"allocator.active",
+		"allocator.resident",
+		"allocator-fragmentation.ratio",
+		"allocator-fragmentation.bytes",
+		"allocator-rss.ratio",
+		"allocator-rss.bytes",
+		"rss-overhead.ratio",
+		"rss-overhead.bytes",
+		"fragmentation",
+		"fragmentation.bytes",
+	};
+	struct reply reply = resp_reply(&f.out.out, 2);
+
+	host_ops.memory_stats(&f.host, &reply);
+	assert_memory_equal(said(), "*54\r\n$14\r\npeak.allocated\r\n", 26);
+	f.figures.table = (struct table_stats){.items = 4,
+					       .memory_bytes = 1000,
+					       .memory_peak_bytes = 2000,
+					       .index_bytes = 300,
+					       .limbo_bytes = 100,
+					       .ghost_bytes = 100};
+	host_ops.memory_stats(&f.host, &reply);
+	const char *at = said();
+
+	assert_memory_equal(at, "*56\r\n", 5);
+	assert_non_null(strstr(at, "overhead.hashtable.main\r\n:300\r\n"));
+	assert_non_null(strstr(at, "overhead.total\r\n:500\r\n"));
+	assert_non_null(strstr(at, "keys.bytes-per-key\r\n:250\r\n"));
+	assert_non_null(strstr(at, "dataset.bytes\r\n:500\r\n"));
+	assert_non_null(strstr(at, "dataset.percentage\r\n$2\r\n50\r\n"));
+	assert_non_null(strstr(at, "peak.percentage\r\n$2\r\n50\r\n"));
+	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "\r\n%s\r\n", names[i]);
+		at = strstr(at, line);
+		if (!at)
+			fail_msg("no %s, or not in its place", names[i]);
+	}
+}
+
 static void test_reset_stats_starts_from_zero(void **state)
 {
 	struct reply reply = resp_reply(&f.out.out, 2);
@@ -294,6 +360,7 @@ int main(void)
 		WITH_HOST(test_config_get_answers_array_or_map),
 		WITH_HOST(test_config_rewrite_without_file_is_refused),
 		WITH_HOST(test_info_is_one_text),
+		WITH_HOST(test_memory_stats_is_a_map),
 		WITH_HOST(test_reset_stats_starts_from_zero),
 		WITH_HOST(test_client_list_shows_who_matches),
 		WITH_HOST(test_client_kill_ends_who_matches),

@@ -17,7 +17,32 @@ static const struct bench_case cases[] = {
 	CASE("object encoding raw", "set k 45*a", "object encoding k", "$3\r\nraw\r\n"),
 	CASE("object encoding of nothing", NULL, "object encoding k", "$-1\r\n"),
 	CASE("object encoding leading zero", "set k 01", "object encoding k", "$6\r\nembstr\r\n"),
+	CASE("object encoding after append", "set k 1;append k 2", "object encoding k",
+	     "$3\r\nraw\r\n"),
+	CASE("object encoding after an empty append", "set k 1;append k \"\"", "object encoding k",
+	     "$3\r\nraw\r\n"),
+	CASE("object encoding of what append begins", "append k 12", "object encoding k",
+	     "$3\r\nint\r\n"),
+	CASE("object encoding after setrange", "set k 123;setrange k 1 5", "object encoding k",
+	     "$3\r\nraw\r\n"),
+	CASE("object encoding of what setrange begins", "setrange k 0 5", "object encoding k",
+	     "$3\r\nraw\r\n"),
+	CASE("object encoding after incr of what was edited", "set k 1;append k 2;incr k",
+	     "object encoding k", "$3\r\nint\r\n"),
+	CASE("object encoding of a decimal", "incrbyfloat k 5", "object encoding k",
+	     "$6\r\nembstr\r\n"),
+	CASE("object encoding survives expire", "set k 1;append k 2;expire k 100",
+	     "object encoding k", "$3\r\nraw\r\n"),
+	CASE("object encoding ends with a new value", "set k 1;append k 2;set k 3",
+	     "object encoding k", "$3\r\nint\r\n"),
+	CASE("object refcount of what was edited", "set k 1;append k 2", "object refcount k",
+	     ":1\r\n"),
 	CASE("object refcount", "set k abc", "object refcount k", ":1\r\n"),
+	CASE("object refcount of a small number", "set k 9999", "object refcount k",
+	     ":2147483647\r\n"),
+	CASE("object refcount of a number", "set k 10000", "object refcount k", ":1\r\n"),
+	CASE("object refcount of a negative number", "set k -1", "object refcount k", ":1\r\n"),
+	CASE("object refcount of nothing", NULL, "object refcount k", "$-1\r\n"),
 	CASE("object idletime", "set k abc", "object idletime k", ":0\r\n"),
 	CASE("object freq", "set k abc", "object freq k",
 	     "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Plea"
@@ -59,12 +84,15 @@ static void test_object_under_a_policy_answers_as_redis(void **state)
 {
 	static const struct {
 		enum table_policy policy;
-		const char *idle, *freq;
+		const char *idle, *freq, *refcount;
 	} answers[] = {
-		{TABLE_NOEVICTION, ":7\r\n", NULL},   {TABLE_ALLKEYS_LRU, ":7\r\n", NULL},
-		{TABLE_ALLKEYS_LFU, NULL, ":5\r\n"},  {TABLE_ALLKEYS_RANDOM, ":7\r\n", NULL},
-		{TABLE_VOLATILE_LRU, ":7\r\n", NULL}, {TABLE_VOLATILE_LFU, NULL, ":5\r\n"},
-		{TABLE_VOLATILE_TTL, ":7\r\n", NULL},
+		{TABLE_NOEVICTION, ":7\r\n", NULL, ":2147483647\r\n"},
+		{TABLE_ALLKEYS_LRU, ":7\r\n", NULL, ":1\r\n"},
+		{TABLE_ALLKEYS_LFU, NULL, ":5\r\n", ":1\r\n"},
+		{TABLE_ALLKEYS_RANDOM, ":7\r\n", NULL, ":2147483647\r\n"},
+		{TABLE_VOLATILE_LRU, ":7\r\n", NULL, ":1\r\n"},
+		{TABLE_VOLATILE_LFU, NULL, ":5\r\n", ":1\r\n"},
+		{TABLE_VOLATILE_TTL, ":7\r\n", NULL, ":2147483647\r\n"},
 	};
 
 	static const char no_freq[] =
@@ -87,6 +115,7 @@ static void test_object_under_a_policy_answers_as_redis(void **state)
 		bench_set_time(&b, BENCH_NOW_MS + 7000);
 		assert_said(&b, "object idletime k", answers[i].idle ? answers[i].idle : no_idle);
 		assert_said(&b, "object freq k", answers[i].freq ? answers[i].freq : no_freq);
+		assert_said(&b, "object refcount k", answers[i].refcount);
 		bench_close(&b);
 	}
 }
