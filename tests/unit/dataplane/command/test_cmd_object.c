@@ -120,11 +120,26 @@ static void test_object_under_a_policy_answers_as_redis(void **state)
 	}
 }
 
+static void test_object_under_s3_keeps_no_idle_time(void **state)
+{
+	struct bench b;
+
+	bench_open(&b);
+	table_limits(b.table)->policy = TABLE_ALLKEYS_S3;
+	bench_set_time(&b, BENCH_NOW_MS);
+	bench_run(&b, "set k v");
+	assert_said(&b, "object idletime k",
+		    "-ERR The allkeys-s3 maxmemory policy is selected, idle time not tracked.\r\n");
+	assert_said(&b, "object idletime nothing", "$-1\r\n");
+	bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_object_case_answers_as_redis),
 		cmocka_unit_test(test_object_under_a_policy_answers_as_redis),
+		cmocka_unit_test(test_object_under_s3_keeps_no_idle_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
