@@ -334,12 +334,12 @@ class RealClient:
                             str(workload.pipeline), "-d", str(workload.value_bytes),
                             "--key-prefix", "key:", "--key-minimum", str(MEMTIER_FIRST_KEY),
                             "--key-maximum", str(MEMTIER_FIRST_KEY + workload.keys - 1),
-                            "--key-pattern", "R:R", "--hide-histogram", "--test-time",
+                            "--hide-histogram", "--test-time",
                             str(max(1, round(window["seconds"]))), "--json-out-file", path]
         if workload.name == "mget":
             command += ["--command", "MGET" + 10 * " __key__", "--command-key-pattern", "R"]
         else:
-            command += options
+            command += ["--key-pattern", "R:R"] + list(options)
         window["mark"]()
         with Child(command, GRACE_S) as child:
             child.finish()
