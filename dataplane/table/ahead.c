@@ -46,6 +46,7 @@ int table__ahead_start(struct table *table)
 	map_ahead(table);
 	if (pthread_create(&table->ahead_thread, NULL, ahead_main, table) != 0)
 		return -EAGAIN;
+	pthread_setname_np(table->ahead_thread, "ahead");
 	table->ahead_runs = true;
 	return 0;
 }

@@ -48,8 +48,7 @@ struct table_config {
 	uint64_t buckets_max;     // bounds the reserved address space; 0: derived from region_bytes
 	uint64_t region_bytes;    // memory for items, reserved at start; 0: plain malloc (tests)
 	bool huge_pages;          // back the region and the index with them
-	bool grows_ahead; // a thread of the table's own maps the index ahead of its growth, so that
-			  // no writer has to: that takes longer than 50 us
+	bool grows_ahead;         // a thread maps the index and touches the region ahead (ahead.c)
 	uint64_t rng_seed;
 };
 

@@ -5,6 +5,7 @@
 #include "base/rcu.h"
 #include "dataplane/table/prefetch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Our table: the lines that a burst will want are fetched in three steps, then it is executed. */
@@ -48,8 +49,11 @@ static struct bench_map *open_map(uint64_t keys)
 	struct table *table;
 	char why[TABLE_WHY_MAX];
 
-	if (table_new(&config, &table, why) != 0)
-		bench_no_memory();
+	if (table_new(&config, &table, why) != 0) {
+		fprintf(stderr, "bench_table: %s%s\n", why,
+			map_wirecache_huge_pages ? "; hugepages.sh reserves more" : "");
+		exit(EXIT_FAILURE);
+	}
 	return thread_open(table, true);
 }
 
