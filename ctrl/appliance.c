@@ -27,15 +27,12 @@
 #define ARP_REACHABLE_NS (60 * NS_PER_S)
 
 /* Cores the process may use, in rising order. Returns how many. */
-static int usable_cores(int cores[CPU_SETSIZE])
+static int usable_cores(const cpu_set_t *set, int cores[CPU_SETSIZE])
 {
-	cpu_set_t set;
 	int count = 0;
 
-	if (sched_getaffinity(0, sizeof(set), &set) != 0)
-		return 0;
 	for (int core = 0; core < CPU_SETSIZE; core++) {
-		if (CPU_ISSET(core, &set))
+		if (CPU_ISSET(core, set))
 			cores[count++] = core;
 	}
 	return count;
@@ -49,7 +46,7 @@ static void place_workers(struct appliance *a)
 {
 	const struct config *config = a->config;
 	int cores[CPU_SETSIZE], listed[CONFIG_CORES_MAX];
-	int count = usable_cores(cores);
+	int count = usable_cores(&a->any_core, cores);
 	int listed_count = config_parse_cores(config->worker_cores, listed);
 	uint32_t wanted = (uint32_t)config->workers;
 
@@ -66,6 +63,26 @@ static void place_workers(struct appliance *a)
 		else
 			a->worker_cores[i] = -1;
 	}
+}
+
+/*
+ * The calling thread, and so those that it will start and that are no workers, on control-core, or
+ * on whatever core has no worker pinned to it. Where there is none, the kernel decides.
+ */
+static void place_control(const struct appliance *a)
+{
+	cpu_set_t set = a->any_core;
+
+	if (a->config->control_core >= 0) {
+		CPU_ZERO(&set);
+		CPU_SET((size_t)a->config->control_core, &set);
+	}
+	for (uint32_t i = 0; i < a->workers_wanted && a->config->control_core < 0; i++) {
+		if (a->worker_cores[i] >= 0)
+			CPU_CLR((size_t)a->worker_cores[i], &set);
+	}
+	if (CPU_COUNT(&set) > 0 && sched_setaffinity(0, sizeof(set), &set) != 0)
+		log_warning("control-core %d: %s", (int)a->config->control_core, strerror(errno));
 }
 
 static int start_system(struct appliance *a, const char *program,
@@ -253,6 +270,7 @@ static int start_workers(struct appliance *a, char *why)
 {
 	struct worker_config worker = {
 		.count = a->workers_wanted,
+		.any_core = &a->any_core,
 		.idle = idle_policy(a),
 		.resp_port = (uint16_t)a->config->port,
 		.mc_port = (uint16_t)a->config->memcached_port,
@@ -316,10 +334,13 @@ int appliance_start(struct appliance *a, const struct config *config, const char
 	int result;
 
 	*a = (struct appliance){.config = config};
+	if (sched_getaffinity(0, sizeof(a->any_core), &a->any_core) != 0)
+		CPU_ZERO(&a->any_core);
 	place_workers(a);
 	result = start_system(a, program, line, why);
 	if (result == 0)
 		result = start_port(a, why);
+	place_control(a);
 	if (result == 0)
 		result = start_table(a, why);
 	if (result == 0) {

@@ -4,6 +4,7 @@
 #include "ctrl/config/config.h"
 #include "dataplane/worker/worker.h"
 
+#include <sched.h>
 #include <stdint.h>
 
 /*
@@ -24,7 +25,8 @@ struct appliance {
 	struct worker *workers[WORKERS_MAX];
 	uint32_t workers_count; // that have been started
 	uint32_t workers_wanted;
-	int worker_cores[WORKERS_MAX];
+	int worker_cores[WORKERS_MAX]; // -1: any_core
+	cpu_set_t any_core;            // what the process may use
 	struct worker_live live;
 	struct session_limits limits;
 };

@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -322,28 +321,15 @@ static int write_pidfile(const struct config *config)
 	return 0;
 }
 
-static void pin_control(const struct config *config)
-{
-	cpu_set_t set;
-
-	if (config->control_core < 0)
-		return;
-	CPU_ZERO(&set);
-	CPU_SET((size_t)config->control_core, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) != 0)
-		log_warning("control-core %d: %s", (int)config->control_core, strerror(errno));
-}
-
 static void announce(const struct daemon *d)
 {
 	const struct config *now = &d->config.now;
 	const struct port_info *info = &d->appliance.info;
 
-	log_notice(
-		"wirecache serves %s on %s (%s, %u queue(s), mtu %u) with %u worker(s): "
-		"RESP on %d, memcached on %d",
-		now->nic_address, info->name, info->driver, info->queues, info->mtu,
-		d->appliance.workers_count, (int)now->port, (int)now->memcached_port);
+	log_notice("wirecache serves %s on %s (%s, %u queue(s), mtu %u) with %u worker(s): "
+		   "RESP on %d, memcached on %d",
+		   now->nic_address, info->name, info->driver, info->queues, info->mtu,
+		   d->appliance.workers_count, (int)now->port, (int)now->memcached_port);
 }
 
 static void run(struct daemon *d)
@@ -403,7 +389,6 @@ int main(int argc, char **argv)
 	if (result == 0)
 		result = write_pidfile(&d->config.now);
 	if (result == 0) {
-		pin_control(&d->config.now);
 		announce(d);
 		run(d);
 	}

@@ -61,17 +61,20 @@ static bool discard_blob(struct out *out, struct blob *blob, size_t offset, size
 
 static const struct out_ops discard_ops = {.grow = discard_grow, .append_blob = discard_blob};
 
-static void pin(int core)
+/* The thread that starts workers may have been confined to a core of its own. */
+static void pin(const struct worker_config *config)
 {
 	cpu_set_t set;
 
-	if (core < 0)
-		return;
 	CPU_ZERO(&set);
-	CPU_SET(core, &set);
-	// A core that has gone meanwhile is no reason not to serve; config checked it at start.
-	if (sched_setaffinity(0, sizeof(set), &set) != 0)
+	if (config->core >= 0)
+		CPU_SET(config->core, &set);
+	else if (config->any_core)
+		set = *config->any_core;
+	else
 		return;
+	// A core that has gone meanwhile is no reason not to serve; config checked it at start.
+	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 
 static void free_parts(struct worker *w)
@@ -122,7 +125,7 @@ static void *thread_main(void *arg)
 
 	snprintf(name, sizeof(name), "worker-%u", w->config.id);
 	pthread_setname_np(pthread_self(), name);
-	pin(w->config.core);
+	pin(&w->config);
 	error = port_thread_attach();
 	if (error == 0) {
 		error = build_parts(w);

@@ -8,6 +8,7 @@
 #include "nic/port/port.h"
 #include "nic/tcp/tcp.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,8 +34,9 @@ enum worker_idle_policy {
 };
 
 struct worker_config {
-	uint32_t id, count; // this one, of how many
-	int core;           // CPU to be pinned to; -1: not pinned
+	uint32_t id, count;        // this one, of how many
+	int core;                  // CPU to be pinned to; -1: any_core
+	const cpu_set_t *any_core; // NULL: where the starting thread may run
 	enum worker_idle_policy idle;
 	uint16_t resp_port, mc_port; // 0: not listened on
 	struct table *table;

@@ -118,6 +118,25 @@ def check_sigterm_while_control_is_asked():
             s.close()
 
 
+def threads_of(pid):
+    """Name -> cores that it may use."""
+    threads = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm", encoding="utf-8") as f:
+            threads[f.read().strip()] = os.sched_getaffinity(int(task))
+    return threads
+
+
+def check_workers_have_cores_to_themselves():
+    """No thread of ours runs on a worker's core if there is another, or elsewhere than on control-core if that is set."""
+    for options, control in (((), {0}), (("--control-core", "1"), {1})):
+        with Appliance(options=("--worker-cores", "1", *options)) as appliance:
+            threads = threads_of(appliance.process.pid)
+            assert threads["worker-0"] == {1}, threads
+            for name in ("wirecached", "ahead", "rcu"):
+                assert threads[name] == control, (options, threads)
+
+
 def check_crash_leaves_nothing():
     appliance = Appliance()
     with appliance:
@@ -144,6 +163,8 @@ def main():
     checks.run("SIGTERM resets who does not close in time", check_sigterm_resets_who_lingers)
     checks.run("SIGTERM with a worker that has no queue", check_sigterm_serves_the_other_worker)
     checks.run("SIGTERM while the control thread is asked without end", check_sigterm_while_control_is_asked)
+    if os.cpu_count() == 2:
+        checks.run("workers have their cores to themselves", check_workers_have_cores_to_themselves)
     checks.run("a start after kill -9", check_crash_leaves_nothing)
     checks.run("a port that is taken", check_port_busy)
     checks.finish()
