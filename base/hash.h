@@ -43,11 +43,15 @@ static inline uint64_t hash__load_u64(const uint8_t *from)
 }
 
 /* The last 0 to 7 bytes, with the length in the top byte. */
-static inline uint64_t hash__load_tail(const uint8_t *from, size_t tail_bytes, size_t total_bytes)
+static inline uint64_t hash__load_tail(struct slice data)
 {
-	uint64_t v = (uint64_t)total_bytes << 56;
+	uint64_t v = (uint64_t)data.len << 56;
+	size_t tail = data.len & 7;
+	const uint8_t *from = data.ptr + data.len - tail;
 
-	for (size_t i = 0; i < tail_bytes; i++)
+	if (data.len >= 8) // two shifts, as one by 64 is none
+		return v | hash__load_u64(from + tail - 8) >> 8 >> (56 - 8 * tail);
+	for (size_t i = 0; i < tail; i++)
 		v |= (uint64_t)from[i] << (8 * i);
 	return v;
 }
@@ -77,7 +81,7 @@ static inline uint64_t hash_siphash13(const struct hash_key *key, struct slice d
 
 	for (size_t i = 0; i < words; i++, at += 8)
 		hash__sip_absorb(&s, hash__load_u64(at));
-	hash__sip_absorb(&s, hash__load_tail(at, data.len & 7, data.len));
+	hash__sip_absorb(&s, hash__load_tail(data));
 	s.v2 ^= 0xff;
 	hash__sip_round(&s);
 	hash__sip_round(&s);

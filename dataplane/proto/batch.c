@@ -12,13 +12,6 @@
  * arrive by the time they are needed. Runs on the thread that owns the host.
  */
 
-// How many requests before its turn a request's buckets and items are touched: a core can wait for
-// about a dozen lines at a time, and more would only queue.
-#define BATCH_AHEAD_BUCKETS  16
-#define BATCH_AHEAD_ITEMS    8
-#define BATCH_AHEAD_CHAINS   4
-#define BATCH_AHEAD_KEYS_MAX 32 // of one request: reading many keys looks ahead by itself
-
 _Static_assert(BATCH_SCRATCH_BYTES % 8 == 0, "batch_alloc() rounds up to 8");
 
 struct batch *batch_new(void)
@@ -64,48 +57,54 @@ void batch_drop_chunks(struct batch *batch, struct scratch_chunk *until)
 	}
 }
 
-static void touch_buckets(struct batch *batch, const struct table *table, uint32_t at)
+/* Some of a request's keys from `first` on. Returns how many. */
+static uint32_t keys_of(const struct request *r, uint32_t first, struct table_key **keys,
+			uint32_t room)
 {
-	struct request *r = &batch->requests[at];
+	uint32_t count = r->key_count - first < room ? r->key_count - first : room;
 
-	if (at >= batch->count)
-		return;
-	for (uint32_t k = 0; k < r->key_count; k++) {
-		table_key_init(&r->keys[k], table, r->keys[k].bytes);
-		if (k < BATCH_AHEAD_KEYS_MAX)
-			table_prefetch_home(&r->keys[k]);
+	for (uint32_t i = 0; i < count; i++)
+		keys[i] = &r->keys[first + i];
+	return count;
+}
+
+/*
+ * Of the next requests, as many as are hashed at once. What a request has beyond that is hashed
+ * and no more: reading many keys looks ahead by itself.
+ */
+static uint32_t next_keys(struct batch *batch, const struct table *table, struct table_key **keys)
+{
+	uint32_t count = 0;
+
+	while (batch->ahead < batch->count) {
+		const struct request *r = &batch->requests[batch->ahead];
+
+		if (count > 0 && r->key_count > TABLE_KEYS_MAX - count)
+			break;
+		for (uint32_t k = TABLE_KEYS_MAX; k < r->key_count; k += TABLE_KEYS_MAX)
+			table_keys_init(table, keys, keys_of(r, k, keys, TABLE_KEYS_MAX));
+		count += keys_of(r, 0, keys + count, TABLE_KEYS_MAX - count);
+		batch->ahead++;
 	}
-}
-
-static void touch_items(const struct batch *batch, uint32_t at)
-{
-	const struct request *r = &batch->requests[at];
-
-	if (at >= batch->count)
-		return;
-	for (uint32_t k = 0; k < r->key_count && k < BATCH_AHEAD_KEYS_MAX; k++)
-		table_prefetch_item(&r->keys[k]);
-}
-
-static void touch_chains(const struct batch *batch, uint32_t at)
-{
-	const struct request *r = &batch->requests[at];
-
-	if (at >= batch->count)
-		return;
-	for (uint32_t k = 0; k < r->key_count && k < BATCH_AHEAD_KEYS_MAX; k++)
-		table_prefetch_chain(&r->keys[k]);
+	return count;
 }
 
 void batch_look_ahead(struct batch *batch, const struct table *table, uint32_t at)
 {
-	for (uint32_t i = 0; at == 0 && i < BATCH_AHEAD_BUCKETS; i++)
-		touch_buckets(batch, table, i);
-	for (uint32_t i = 0; at == 0 && i < BATCH_AHEAD_ITEMS; i++)
-		touch_items(batch, i);
-	for (uint32_t i = 0; at == 0 && i < BATCH_AHEAD_CHAINS; i++)
-		touch_chains(batch, i);
-	touch_buckets(batch, table, at + BATCH_AHEAD_BUCKETS);
-	touch_items(batch, at + BATCH_AHEAD_ITEMS);
-	touch_chains(batch, at + BATCH_AHEAD_CHAINS);
+	struct table_key *keys[TABLE_KEYS_MAX];
+	uint32_t count;
+
+	if (at < batch->ahead)
+		return;
+	count = next_keys(batch, table, keys);
+	if (count == 0)
+		return;
+	table_keys_init(table, keys, count);
+	// One kind after the other: by the end of each its first line has arrived.
+	for (uint32_t i = 0; i < count; i++)
+		table_prefetch_home(keys[i]);
+	for (uint32_t i = 0; i < count; i++)
+		table_prefetch_item(keys[i]);
+	for (uint32_t i = 0; i < count; i++)
+		table_prefetch_chain(keys[i]);
 }

@@ -29,6 +29,7 @@ struct recent_cmd {
 
 struct batch {
 	uint32_t count;
+	uint32_t ahead;  // requests whose keys have been looked ahead for
 	uint64_t number; // rises with every run
 	uint8_t *scratch_pos;
 	struct scratch_chunk *chunks;    // what did not fit into `scratch`
@@ -81,7 +82,7 @@ static inline void batch_rewind(struct batch *batch, struct batch_mark mark)
 }
 
 /*
- * Before the request number `at` runs, from 0 on: its keys have been hashed and its lines of the
- * table are on their way. Does the same for requests further back, first buckets, then items.
+ * To be called before request number `at` runs, from 0 on: then its keys have been hashed and its
+ * lines of the table are on their way, together with those of the requests behind it.
  */
 void batch_look_ahead(struct batch *batch, const struct table *table, uint32_t at);

@@ -124,7 +124,7 @@ void session_run(struct session_host *host)
 			drop_blobs(r);
 		after_run(r->session);
 	}
-	batch->count = 0;
+	batch->count = batch->ahead = 0;
 	batch_rewind(batch, (struct batch_mark){batch->scratch, NULL});
 }
 

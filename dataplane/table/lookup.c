@@ -25,13 +25,31 @@
  * direction only.
  */
 
-void table_key_init(struct table_key *key, const struct table *table, struct slice bytes)
+struct table_key table_key(const struct table *table, struct slice bytes)
 {
 	uint64_t hash = table__hash(table, bytes);
 
-	key->bytes = bytes;
-	key->hash = hash;
-	key->home = &table->index[geometry_home(hash, table__buckets(table))];
+	return (struct table_key){
+		.bytes = bytes,
+		.hash = hash,
+		.home = &table->index[geometry_home(hash, table__buckets(table))],
+	};
+}
+
+void table_keys_init(const struct table *table, struct table_key *const *keys, uint32_t count)
+{
+	const uint64_t buckets = table__buckets(table);
+	struct slice bytes[TABLE_KEYS_MAX];
+	uint64_t hashes[TABLE_KEYS_MAX];
+
+	REQUIRE(count > 0 && count <= TABLE_KEYS_MAX);
+	for (uint32_t i = 0; i < count; i++)
+		bytes[i] = keys[i]->bytes;
+	table->hash_many(&table->hash_key, bytes, hashes, count);
+	for (uint32_t i = 0; i < count; i++) {
+		keys[i]->hash = hashes[i] & table->hash_mask;
+		keys[i]->home = &table->index[geometry_home(keys[i]->hash, buckets)];
+	}
 }
 
 /* One stable look at a bucket. */

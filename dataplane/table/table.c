@@ -65,6 +65,7 @@ int table_new(const struct table_config *config, struct table **out, char *why)
 		return fail(why, "no memory for the table");
 	memset(table, 0, sizeof(*table));
 	table->hash_key = config->hash_key;
+	table->hash_many = hash_many_best();
 	table->hash_mask = UINT64_MAX;
 	table->rng_seed = config->rng_seed;
 	table->huge_pages = config->huge_pages;

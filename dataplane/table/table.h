@@ -131,16 +131,11 @@ struct table_key {
 	struct bucket *home; // where it belonged then: what to fetch, and where to look first
 };
 
-/* In place: a burst's keys are read at once, and a copy of what was just written would wait. */
-void table_key_init(struct table_key *key, const struct table *table, struct slice bytes);
+struct table_key table_key(const struct table *table, struct slice bytes);
 
-static inline struct table_key table_key(const struct table *table, struct slice bytes)
-{
-	struct table_key key;
-
-	table_key_init(&key, table, bytes);
-	return key;
-}
+/* The same for a burst's keys of which `bytes` is set, side by side. 1 to TABLE_KEYS_MAX. */
+#define TABLE_KEYS_MAX 32
+void table_keys_init(const struct table *table, struct table_key *const *keys, uint32_t count);
 
 /*
  * The live item of a key, or NULL. Expired and flushed items count as absent. Notes the access, as

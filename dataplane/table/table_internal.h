@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/counter.h"
+#include "base/hash_many.h"
 #include "base/rng.h"
 #include "dataplane/table/item_layout.h"
 #include "dataplane/table/protocol.h"
@@ -114,6 +115,7 @@ struct table {
 	struct bucket *index;              // [const]
 	uint64_t buckets_min, buckets_max; // [const]
 	struct hash_key hash_key;          // [const]
+	hash_many_fn *hash_many;           // [const] the best of this processor
 	uint64_t hash_mask;                // [const] all ones; tests force collisions with less
 	uint64_t rng_seed;                 // [const]
 	bool huge_pages;                   // [const]

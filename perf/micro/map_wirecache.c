@@ -15,8 +15,9 @@
 #define REGION_BASE     (64ULL << 20)
 #define UPKEEP_NS       5000
 #define BUCKETS_INITIAL 1024
+#define KEYS_PER_BUCKET 7 // that growth aims at
 
-bool map_wirecache_huge_pages;
+bool map_wirecache_huge_pages, map_wirecache_sized;
 
 struct bench_map {
 	struct table *table;
@@ -37,11 +38,20 @@ static struct bench_map *thread_open(struct table *table, bool owns_table)
 	return map;
 }
 
+static uint64_t buckets_for(uint64_t keys)
+{
+	uint64_t buckets = BUCKETS_INITIAL;
+
+	while (map_wirecache_sized && buckets * KEYS_PER_BUCKET < keys)
+		buckets *= 2;
+	return buckets;
+}
+
 static struct bench_map *open_map(uint64_t keys)
 {
 	const struct table_config config = {
 		.hash_key = {1, 2},
-		.buckets_initial = BUCKETS_INITIAL,
+		.buckets_initial = buckets_for(keys),
 		.region_bytes = keys * REGION_PER_KEY + REGION_BASE,
 		.grows_ahead = true,
 		.huge_pages = map_wirecache_huge_pages,
@@ -73,10 +83,15 @@ static void close_map(struct bench_map *map)
 static void look_ahead(struct bench_map *map, const struct bench_batch *batch,
 		       struct table_key *keys)
 {
+	struct table_key *all[BENCH_BATCH];
+
 	for (uint32_t i = 0; i < BENCH_BATCH; i++) {
-		table_key_init(&keys[i], map->table, slice_of(batch->text[i], BENCH_KEY_BYTES));
-		table_prefetch_home(&keys[i]);
+		keys[i].bytes = slice_of(batch->text[i], BENCH_KEY_BYTES);
+		all[i] = &keys[i];
 	}
+	table_keys_init(map->table, all, BENCH_BATCH);
+	for (uint32_t i = 0; i < BENCH_BATCH; i++)
+		table_prefetch_home(&keys[i]);
 	for (uint32_t i = 0; i < BENCH_BATCH; i++)
 		table_prefetch_item(&keys[i]);
 	for (uint32_t i = 0; i < BENCH_BATCH; i++)
