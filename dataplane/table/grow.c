@@ -63,24 +63,53 @@ static bool slot_moves(const struct table *table, const struct moves *moves, uin
 	return at < MOVES_KNOWN ? moves->bits >> at & 1 : moves_to(table, word, child, buckets);
 }
 
+/* Items of a locked bucket whose hashes are wanted, side by side. */
+struct unhashed {
+	struct slice keys[BUCKET_SLOTS + OVERFLOW_SLOTS];
+	uint8_t at[BUCKET_SLOTS + OVERFLOW_SLOTS];
+	uint32_t count;
+};
+
+static void note_moves(const struct table *table, struct unhashed *unhashed, uint64_t child,
+		       uint64_t buckets, struct moves *moves)
+{
+	uint64_t hashes[BUCKET_SLOTS + OVERFLOW_SLOTS];
+
+	table->hash_many(&table->hash_key, unhashed->keys, hashes, unhashed->count);
+	for (uint32_t i = 0; i < unhashed->count; i++) {
+		if (geometry_home(hashes[i] & table->hash_mask, buckets) == child) {
+			moves->count++;
+			moves->bits |= 1ULL << unhashed->at[i];
+		}
+	}
+	unhashed->count = 0;
+}
+
 static struct moves moves_of(const struct table *table, struct bucket *parent, uint64_t child,
 			     uint64_t buckets)
 {
 	struct line line = bucket_line(parent);
+	struct unhashed unhashed = {.count = 0};
 	struct moves moves = {0};
 	uint32_t at = 0;
 
 	do {
+		if (unhashed.count + line.count > BUCKET_SLOTS + OVERFLOW_SLOTS)
+			note_moves(table, &unhashed, child, buckets, &moves);
 		for (uint32_t i = 0; i < line.count; i++, at++) {
 			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_relaxed);
 
-			if (!slot_is_item(word) || !moves_to(table, word, child, buckets))
+			if (!slot_is_item(word))
 				continue;
-			moves.count++;
-			if (at < MOVES_KNOWN)
-				moves.bits |= 1ULL << at;
+			if (at >= MOVES_KNOWN) {
+				moves.count += moves_to(table, word, child, buckets);
+				continue;
+			}
+			unhashed.keys[unhashed.count] = item__key(slot_item(word));
+			unhashed.at[unhashed.count++] = (uint8_t)at;
 		}
 	} while (line_next(&line));
+	note_moves(table, &unhashed, child, buckets, &moves);
 	return moves;
 }
 

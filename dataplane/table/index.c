@@ -198,36 +198,23 @@ slot_word *table__chain_find(slot_word *node, const struct table_key *key, uint6
 	return NULL;
 }
 
-static uint32_t free_slots(struct bucket *b, struct line *tail)
+static uint32_t line_free(const struct line *line)
 {
 	uint32_t count = 0;
 
-	*tail = bucket_line(b);
-	do {
-		for (uint32_t i = 0; i < tail->count; i++)
-			count += atomic_load_explicit(&tail->slots[i], memory_order_relaxed) == 0;
-	} while (line_next(tail));
+	for (uint32_t i = 0; i < line->count; i++)
+		count += atomic_load_explicit(&line->slots[i], memory_order_relaxed) == 0;
 	return count;
-}
-
-/* An empty slot of the bucket itself, or NULL. */
-static slot_word *own_slot_free(struct bucket *b)
-{
-	for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
-		if (atomic_load_explicit(&b->slot[i], memory_order_relaxed) == 0)
-			return &b->slot[i];
-	return NULL;
 }
 
 /* Links empty nodes until `needed` items more will fit. False: no memory, and nothing is harmed. */
 bool table__room(struct table_thread *t, struct bucket *b, uint32_t needed)
 {
-	struct line tail;
-	uint32_t have;
+	struct line tail = bucket_line(b);
+	uint32_t have = (uint32_t)__builtin_popcount(bucket_free(b));
 
-	if (needed == 1 && own_slot_free(b))
-		return true;
-	have = free_slots(b, &tail);
+	while (have < needed && line_next(&tail))
+		have += line_free(&tail);
 	while (have < needed) {
 		slot_word *node = table__alloc(t, OVERFLOW_BYTES);
 
@@ -248,20 +235,25 @@ bool table__room(struct table_thread *t, struct bucket *b, uint32_t needed)
 	return true;
 }
 
-/* Into the first free slot; table__room() has seen to it that there is one. */
-void table__slot_insert(struct bucket *b, uint64_t word)
+/* The first free slot behind the bucket's own; table__room() has seen to it that there is one. */
+static COLD slot_word *chain_slot_free(struct bucket *b)
 {
 	struct line line = bucket_line(b);
 
-	do {
-		for (uint32_t i = 0; i < line.count; i++) {
-			if (atomic_load_explicit(&line.slots[i], memory_order_relaxed) == 0) {
-				atomic_store_explicit(&line.slots[i], word, memory_order_release);
-				return;
-			}
-		}
-	} while (line_next(&line));
+	while (line_next(&line))
+		for (uint32_t i = 0; i < line.count; i++)
+			if (atomic_load_explicit(&line.slots[i], memory_order_relaxed) == 0)
+				return &line.slots[i];
 	INVARIANT(!"a free slot");
+	return NULL;
+}
+
+void table__slot_insert(struct bucket *b, uint64_t word)
+{
+	uint32_t empty = bucket_free(b);
+	slot_word *slot = empty ? &b->slot[__builtin_ctz(empty)] : chain_slot_free(b);
+
+	atomic_store_explicit(slot, word, memory_order_release);
 }
 
 static slot_word *first_hole(struct bucket *b, slot_word *before)

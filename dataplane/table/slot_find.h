@@ -27,6 +27,18 @@ static inline uint32_t bucket_match_plain(const struct bucket *b, uint64_t tag)
 	return mask;
 }
 
+/* Bit i: slot i is empty. */
+static inline uint32_t bucket_free_plain(const struct bucket *b)
+{
+	uint32_t mask = 0;
+
+	for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
+		mask |= (uint32_t)(atomic_load_explicit((slot_word *)(uintptr_t)&b->slot[i],
+							memory_order_relaxed) == 0)
+			<< i;
+	return mask;
+}
+
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define BUCKET_MATCH_PLAIN // it sees vectors as plain loads, which race
@@ -55,7 +67,28 @@ static inline uint32_t bucket_match(const struct bucket *b, uint64_t tag)
 
 	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(words, words)) >> 1 & 0x7f;
 }
+
+/* The bucket locked: nobody else stores. */
+static inline uint32_t bucket_free(const struct bucket *b)
+{
+	const __m128i *line = (const __m128i *)(const void *)b;
+	const __m128i zero = _mm_setzero_si128();
+	uint32_t mask = 0;
+
+	for (uint32_t i = 0; i < 4; i++) {
+		__m128i halves = _mm_cmpeq_epi32(line[i], zero);
+		__m128i words = _mm_and_si128(halves, _mm_shuffle_epi32(halves, 0xb1));
+
+		mask |= (uint32_t)_mm_movemask_pd(_mm_castsi128_pd(words)) << (2 * i);
+	}
+	return mask >> 1; // without the header
+}
 #else
+static inline uint32_t bucket_free(const struct bucket *b)
+{
+	return bucket_free_plain(b);
+}
+
 static inline uint32_t bucket_match(const struct bucket *b, uint64_t tag)
 {
 	return bucket_match_plain(b, tag);

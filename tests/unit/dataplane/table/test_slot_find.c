@@ -27,6 +27,7 @@ static void test_match_equals_its_plain_twin(void **state)
 			atomic_init(&b.slot[i], word);
 		}
 		assert_int_equal(bucket_match(&b, tag), bucket_match_plain(&b, tag));
+		assert_int_equal(bucket_free(&b), bucket_free_plain(&b));
 	}
 }
 
