@@ -89,12 +89,16 @@ static enum table_status commit(struct cmd_call *call, struct cmd_edit *edit, bo
 		.expected = edit->old ? edit->old : TABLE_ABSENT,
 	};
 
+	enum table_status status;
+
 	if (store) {
+		if (edit->old && table_overwrite(call->thread->tt, &change, &edit->spec, &status))
+			return status;
 		change.item = cmd__item_new(call->thread, &edit->spec);
 		if (!change.item)
 			return TABLE_NO_MEMORY;
 	}
-	enum table_status status = table_commit_one(call->thread->tt, &change);
+	status = table_commit_one(call->thread->tt, &change);
 
 	if (status != TABLE_OK && change.item)
 		table_item_discard(call->thread->tt, change.item);

@@ -124,17 +124,19 @@ static bool store(struct cmd_call *call, const struct string_plan *plan)
 	struct table_thread *tt = call->thread->tt;
 	struct item_spec spec = {.key = call->keys[0].bytes, .expire_ms = plan->expire_ms};
 	struct table_change change = {.key = call->keys[0], .expected = TABLE_ANY};
+	enum table_status status;
 
 	if (likely(!is_past(call, plan->expire_ms))) {
 		cmd__spec_argument(call, plan->value_index, &spec);
+		if (table_overwrite(tt, &change, &spec, &status))
+			return true; // whatever was there
 		change.item = cmd__item_new(call->thread, &spec);
 		if (unlikely(!change.item)) {
 			cmd__no_memory(call);
 			return false;
 		}
 	}
-	enum table_status status = table_commit_one(tt, &change);
-
+	status = table_commit_one(tt, &change);
 	if (likely(status == TABLE_OK))
 		return true;
 	INVARIANT(status == TABLE_NO_MEMORY);

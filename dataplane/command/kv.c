@@ -28,53 +28,72 @@ static const uint8_t blanks[ITEM_VALUE_INLINE_MAX] = {[0 ... ITEM_VALUE_INLINE_M
  */
 static _Atomic uint64_t flush_at_ms;
 
-/*
- * The item for two pieces of value, inline or in a blob by their length. NULL when there is no
- * memory.
- */
-static struct item *item_build(struct table_thread *t, const struct table_key *key,
-			       const struct item_spec *options, struct slice head,
-			       struct slice tail)
+/* Two pieces of value in a blob. NULL when there is no memory. */
+static struct blob *blob_of(struct table_thread *t, struct slice head, struct slice tail)
+{
+	struct blob *blob = table_blob_new(t, head.len + tail.len);
+
+	if (!blob)
+		return NULL;
+	memcpy(blob->bytes, head.ptr, head.len);
+	if (tail.len > 0)
+		memcpy(blob->bytes + head.len, tail.ptr, tail.len);
+	blob->len = head.len + tail.len;
+	return blob;
+}
+
+/* Commits an item by this spec, and takes over the caller's reference to its blob. */
+static enum table_status put_new(struct table_thread *t, struct table_change *change,
+				 const struct item_spec *spec)
+{
+	enum table_status status;
+
+	change->item = table_item_new(t, spec);
+	if (!change->item) {
+		if (spec->blob)
+			blob_unref(spec->blob);
+		return TABLE_NO_MEMORY;
+	}
+	status = table_commit_one(t, change);
+	if (status != TABLE_OK)
+		table_item_discard(t, change->item);
+	return status;
+}
+
+/* Stores two pieces of value, inline or in a blob by their length. */
+static enum table_status put(struct table_thread *t, struct table_change *change,
+			     const struct item_spec *options, struct slice head, struct slice tail)
 {
 	struct item_spec spec = *options;
+	enum table_status status;
 
-	spec.key = key->bytes;
-	if (!table_reserve(t, key->bytes.len + head.len + tail.len + KV_ITEM_OVERHEAD_BYTES))
-		return NULL;
+	spec.key = change->key.bytes;
+	if (!table_reserve(t, spec.key.len + head.len + tail.len + KV_ITEM_OVERHEAD_BYTES))
+		return TABLE_NO_MEMORY;
 	if (head.len + tail.len <= ITEM_VALUE_INLINE_MAX) {
 		spec.value = head;
 		spec.value_tail = tail;
-		return table_item_new(t, &spec);
+		if (table_overwrite(t, change, &spec, &status))
+			return status;
+	} else {
+		spec.blob = blob_of(t, head, tail);
+		if (!spec.blob)
+			return TABLE_NO_MEMORY;
 	}
-	spec.blob = table_blob_new(t, head.len + tail.len);
-	if (!spec.blob)
-		return NULL;
-	memcpy(spec.blob->bytes, head.ptr, head.len);
-	if (tail.len > 0)
-		memcpy(spec.blob->bytes + head.len, tail.ptr, tail.len);
-	spec.blob->len = head.len + tail.len;
-	struct item *item = table_item_new(t, &spec);
-
-	if (!item)
-		blob_unref(spec.blob);
-	return item;
+	return put_new(t, change, &spec);
 }
 
-/* The item for a value that lives in a blob already: shared, not copied. */
-static struct item *item_build_shared(struct table_thread *t, const struct table_key *key,
-				      const struct item_spec *options, struct blob *blob)
+/* The same of a value that lives in a blob already: shared, not copied. */
+static enum table_status put_shared(struct table_thread *t, struct table_change *change,
+				    const struct item_spec *options, struct blob *blob)
 {
 	struct item_spec spec = *options;
 
-	if (!table_reserve(t, key->bytes.len + KV_ITEM_OVERHEAD_BYTES))
-		return NULL;
-	spec.key = key->bytes;
+	if (!table_reserve(t, change->key.bytes.len + KV_ITEM_OVERHEAD_BYTES))
+		return TABLE_NO_MEMORY;
+	spec.key = change->key.bytes;
 	spec.blob = blob_ref(blob);
-	struct item *item = table_item_new(t, &spec);
-
-	if (!item)
-		blob_unref(blob);
-	return item;
+	return put_new(t, change, &spec);
 }
 
 static struct slice store_value(const struct kv_store *s)
@@ -82,26 +101,27 @@ static struct slice store_value(const struct kv_store *s)
 	return s->blob ? slice_of(s->blob->bytes, s->blob->len) : s->value;
 }
 
-static struct item *item_of_store(struct table_thread *t, const struct kv_store *s)
+static enum table_status put_store(struct table_thread *t, struct table_change *change,
+				   const struct kv_store *s)
 {
 	const struct item_spec options = {.expire_ms = s->expire_ms, .mc_flags = s->flags};
 
 	// A short value gains nothing from a blob of its own.
 	if (s->blob && s->blob->len > ITEM_VALUE_INLINE_MAX)
-		return item_build_shared(t, &s->key, &options, s->blob);
-	return item_build(t, &s->key, &options, store_value(s), (struct slice){0});
+		return put_shared(t, change, &options, s->blob);
+	return put(t, change, &options, store_value(s), (struct slice){0});
 }
 
-static struct item *item_of_concat(struct table_thread *t, const struct kv_store *s,
-				   const struct item *old)
+static enum table_status put_concat(struct table_thread *t, struct table_change *change,
+				    const struct kv_store *s, const struct item *old)
 {
 	const struct item_spec options = {.expire_ms = item_expire_ms(old),
 					  .mc_flags = item_mc_flags(old)};
 	struct slice piece = store_value(s);
 
 	if (s->mode == KV_APPEND)
-		return item_build(t, &s->key, &options, item_value(old), piece);
-	return item_build(t, &s->key, &options, piece, item_value(old));
+		return put(t, change, &options, item_value(old), piece);
+	return put(t, change, &options, piece, item_value(old));
 }
 
 /* Whether the mode lets the store go on, given what is there. KV_STORED: it does. */
@@ -131,44 +151,26 @@ static enum kv_result store_allowed(const struct kv_store *s, const struct item 
 
 enum kv_result kv_store(struct table_thread *t, struct kv_store *s)
 {
-	bool concat = s->mode == KV_APPEND || s->mode == KV_PREPEND;
 	struct table_change change = {.key = s->key, .expected = TABLE_ANY};
-	enum kv_result result;
+	enum table_status status;
 
 	do {
-		if (s->mode != KV_SET) {
-			const struct item *old = table_find(t, &s->key);
+		const struct item *old = NULL;
 
-			result = store_allowed(s, old);
+		if (s->mode != KV_SET) {
+			old = table_find(t, &s->key);
+			enum kv_result result = store_allowed(s, old);
+
 			if (result != KV_STORED)
-				goto err_discard;
+				return result;
 			change.expected = old;
-			if (concat && change.item) {
-				table_item_discard(t, change.item);
-				change.item = NULL;
-			}
-			if (concat)
-				change.item = item_of_concat(t, s, old);
 		}
-		if (!concat && !change.item)
-			change.item = item_of_store(t, s);
-		if (!change.item)
-			return KV_NO_MEMORY;
-		switch (table_commit_one(t, &change)) {
-		case TABLE_OK:
-			s->stored = change.item;
-			return KV_STORED;
-		case TABLE_NO_MEMORY:
-			result = KV_NO_MEMORY;
-			goto err_discard;
-		case TABLE_CONFLICT:
-			break;
-		}
-	} while (true);
-err_discard:
-	if (change.item)
-		table_item_discard(t, change.item);
-	return result;
+		if (s->mode == KV_APPEND || s->mode == KV_PREPEND)
+			status = put_concat(t, &change, s, old);
+		else
+			status = put_store(t, &change, s);
+	} while (status == TABLE_CONFLICT);
+	return status == TABLE_OK ? KV_STORED : KV_NO_MEMORY;
 }
 
 enum kv_result kv_delete(struct table_thread *t, const struct table_key *key)
@@ -195,7 +197,9 @@ static bool counter_parse(const struct item *item, uint64_t *value)
 enum kv_result kv_arith(struct table_thread *t, const struct table_key *key, bool increment,
 			uint64_t delta, uint64_t *value)
 {
-	for (;;) {
+	enum table_status status;
+
+	do {
 		const struct item *old = table_find(t, key);
 		uint64_t n;
 
@@ -216,54 +220,37 @@ enum kv_result kv_arith(struct table_thread *t, const struct table_key *key, boo
 						  .mc_flags = item_mc_flags(old)};
 		struct table_change change = {.key = *key, .expected = old};
 
-		change.item = item_build(t, key, &options, digits, slice_of(blanks, pad));
-		if (!change.item)
-			return KV_NO_MEMORY;
-		enum table_status status = table_commit_one(t, &change);
-
-		if (status == TABLE_OK) {
-			*value = n;
-			return KV_STORED;
-		}
-		table_item_discard(t, change.item);
-		if (status == TABLE_NO_MEMORY)
-			return KV_NO_MEMORY;
-	}
+		status = put(t, &change, &options, digits, slice_of(blanks, pad));
+		*value = n;
+	} while (status == TABLE_CONFLICT);
+	return status == TABLE_OK ? KV_STORED : KV_NO_MEMORY;
 }
 
 enum kv_result kv_touch(struct table_thread *t, const struct table_key *key, uint64_t expire_ms,
-			struct item **item)
+			struct kv_touched *touched)
 {
-	for (;;) {
-		struct item *old = table_find(t, key);
+	enum table_status status;
+
+	do {
+		const struct item *old = table_find(t, key);
 
 		if (!old)
 			return KV_NOT_FOUND;
-		if (item_expire_ms(old) == expire_ms) {
-			*item = old;
+		*touched = (struct kv_touched){old, item_version(old)};
+		if (item_expire_ms(old) == expire_ms)
 			return KV_TOUCHED;
-		}
 		const struct item_spec options = {.expire_ms = expire_ms,
 						  .mc_flags = item_mc_flags(old)};
 		struct table_change change = {.key = *key, .expected = old};
 
 		if (item_blob(old))
-			change.item = item_build_shared(t, key, &options, item_blob(old));
+			status = put_shared(t, &change, &options, item_blob(old));
 		else
-			change.item =
-				item_build(t, key, &options, item_value(old), (struct slice){0});
-		if (!change.item)
-			return KV_NO_MEMORY;
-		enum table_status status = table_commit_one(t, &change);
-
-		if (status == TABLE_OK) {
-			*item = change.item;
-			return KV_TOUCHED;
-		}
-		table_item_discard(t, change.item);
-		if (status == TABLE_NO_MEMORY)
-			return KV_NO_MEMORY;
-	}
+			status = put(t, &change, &options, item_value(old), (struct slice){0});
+		if (status == TABLE_OK)
+			touched->version = change.version;
+	} while (status == TABLE_CONFLICT);
+	return status == TABLE_OK ? KV_TOUCHED : KV_NO_MEMORY;
 }
 
 void kv_flush_schedule(uint64_t at_ms)

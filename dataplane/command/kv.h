@@ -10,7 +10,7 @@
 /*
  * memcached's operations on the shared keyspace, without its syntax: storage with conditions,
  * unsigned counters, touch, the delayed flush. The text, meta and binary protocols all end here.
- * Results are enums; the item pointers are good until the next quiescent state. All calls come
+ * Results are enums; item pointers are good until the next table_set_time(). All calls come
  * from a thread whose table_thread may write.
  */
 enum kv_mode {
@@ -38,13 +38,12 @@ enum kv_result {
 struct kv_store {
 	struct table_key key;
 	enum kv_mode mode;
-	struct slice value; // ignored when there is a blob
-	struct blob *blob;  // a long value, or NULL; the item takes a reference of its own
-	uint32_t flags;     // append and prepend keep those of the item
+	struct slice value;  // ignored when there is a blob
+	struct blob *blob;   // a long value, or NULL; the item takes a reference of its own
+	uint32_t flags;      // append and prepend keep those of the item
 	uint64_t expire_ms;  // Unix ms; 0 never; KV_EXPIRED at once; append and prepend keep it
 	uint64_t cas_unique; // KV_CAS
 	uint64_t value_max;  // longest result of append and prepend, bytes
-	struct item *stored; // out, on KV_STORED
 };
 
 #define KV_EXPIRED 1 // expire_ms of an item that is stored and gone (memcached's negative exptime)
@@ -61,12 +60,18 @@ enum kv_result kv_delete(struct table_thread *t, const struct table_key *key);
 enum kv_result kv_arith(struct table_thread *t, const struct table_key *key, bool increment,
 			uint64_t delta, uint64_t *value);
 
+/* An item as it was found, and the version (cas unique) that it has since. */
+struct kv_touched {
+	const struct item *item;
+	uint64_t version;
+};
+
 /*
- * Sets a new expiry and returns the item as it is then (touch, gat). KV_TOUCHED, KV_NOT_FOUND or
- * KV_NO_MEMORY. A changed expiry is a change of the key, so it renews the cas unique.
+ * Sets a new expiry (touch, gat). KV_TOUCHED, KV_NOT_FOUND or KV_NO_MEMORY; but for KV_NOT_FOUND
+ * *touched is what was there. A changed expiry is a change of the key, so it renews the cas unique.
  */
 enum kv_result kv_touch(struct table_thread *t, const struct table_key *key, uint64_t expire_ms,
-			struct item **item);
+			struct kv_touched *touched);
 
 /*
  * The delayed flush of the process: one pending time (Unix ms), which the next call replaces; 0

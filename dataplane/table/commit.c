@@ -76,8 +76,10 @@ static void publish(struct table_thread *t, struct bucket *b, struct table_chang
 		uint64_t word = word_of(change) |
 				evict__slot_bits(t, b, change, place->slot ? place->word : 0);
 
-		if (change->old)
+		if (change->old) {
 			access__inherit(t, change, change->old);
+			item__note_rewritten(change->item);
+		}
 		items++;
 		with_expiry += (word & SLOT_TTL) != 0;
 		if (word & SLOT_TTL)
@@ -108,7 +110,9 @@ static bool expectation_holds(const struct table_thread *t, const struct table_c
 		return true;
 	if (place->slot && table__item_live(t, slot_item(place->word), flushed))
 		live = slot_item(place->word);
-	return change->expected == live;
+	if (change->expected == TABLE_ABSENT || !live)
+		return change->expected == live;
+	return item__version(live) == item__version(change->expected);
 }
 
 /* After the locks are gone: what may take a little longer. */

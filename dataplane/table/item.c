@@ -70,6 +70,15 @@ void item__set_version(struct item *item, uint64_t version)
 			      memory_order_relaxed);
 }
 
+void item__note_rewritten(struct item *item)
+{
+	uint64_t word = atomic_load_explicit(&item->version_flags, memory_order_relaxed);
+
+	if (item__size_bytes(item) <= ITEM_OVERWRITE_MAX && !(word & ITEM_HAS_BLOB))
+		atomic_store_explicit(&item->version_flags, word | ITEM_REWRITTEN,
+				      memory_order_relaxed);
+}
+
 uint32_t item_idle_s(const struct item *item, uint64_t now_ms)
 {
 	return ((uint32_t)(now_ms / 1000) - item__lru_key_len(item)) & LRU_MASK;
@@ -84,22 +93,21 @@ size_t item_memory_bytes(const struct item *item)
 {
 	const struct blob *blob = item_blob(item);
 
-	return table__usable_bytes(item, item__size_bytes(item)) +
-	       (blob ? blob_memory_bytes(blob) : 0);
+	return table__usable_bytes(item__size_bytes(item)) + (blob ? blob_memory_bytes(blob) : 0);
 }
 
 /* What freeing the item will give back: of a shared blob, nothing. */
 uint64_t item__retired_bytes(const struct item *item)
 {
 	struct blob *blob = item_blob(item);
-	uint64_t bytes = table__usable_bytes(item, item__size_bytes(item));
+	uint64_t bytes = table__usable_bytes(item__size_bytes(item));
 
 	if (unlikely(blob) && atomic_load_explicit(&blob->refs, memory_order_relaxed) == 1)
 		bytes += blob_memory_bytes(blob);
 	return bytes;
 }
 
-static uint32_t flags_of_spec(const struct item_spec *spec, const struct blob *blob)
+uint32_t item__flags_of_spec(const struct item_spec *spec, const struct blob *blob)
 {
 	return (spec->expire_ms ? ITEM_HAS_EXPIRY : 0) | (spec->mc_flags ? ITEM_HAS_MC_FLAGS : 0) |
 	       (spec->key.len > KEY_LEN_SHORT ? ITEM_HAS_LONG_KEY : 0) |
@@ -175,9 +183,10 @@ struct item *table_item_new(struct table_thread *t, const struct item_spec *spec
 		if (!blob)
 			return NULL;
 	}
-	uint32_t flags = flags_of_spec(spec, blob);
-	struct item *item = table__alloc(t, sizeof(*item) + item__options_bytes(flags) +
-						    spec->key.len + (blob ? 0 : value_len));
+	uint32_t flags = item__flags_of_spec(spec, blob);
+	size_t bytes = sizeof(struct item) + item__options_bytes(flags) + spec->key.len +
+		       (blob ? 0 : value_len);
+	struct item *item = table__alloc(t, (bytes + 7) & ~(size_t)7); // copied by whole words
 
 	if (!item) {
 		if (blob != spec->blob)

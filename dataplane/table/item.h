@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 /*
- * One key and its value. Immutable once published, but for what accesses leave in it. Whoever
- * found it in the table may read it until the thread's next quiescent state; a new value is a new
- * item.
+ * One key and its value. Whoever found it in the table may read it until the thread's next
+ * table_set_time(), and nothing of it changes; of a short item, which may be overwritten in place,
+ * it is a copy.
  *
  *   +0  version            set by the table when it publishes the item (memcached CAS unique,
  *   WATCH) +8  access 24 | flags 8 | key_len 32

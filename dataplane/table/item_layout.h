@@ -31,7 +31,11 @@ _Static_assert(ITEM_VALUE_MAX <= UINT32_MAX, "value_len holds it");
 #define ITEM_HAS_LONG_KEY 4U
 #define ITEM_HAS_BLOB     8U
 #define ITEM_OPTIONS      15U
-#define ITEM_ENCODING_BIT 4 // where the two bits of the encoding are
+#define ITEM_ENCODING_BIT 4    // where the two bits of the encoding are
+#define ITEM_REWRITTEN    64U  // has taken another's place, and may be overwritten: stable.h
+#define ITEM_CHANGES      128U // is just being overwritten
+
+#define ITEM_OVERWRITE_MAX 128 // bytes, all in: longer ones are always replaced
 
 #define LRU_BITS      24
 #define LRU_MASK      ((1U << LRU_BITS) - 1)
@@ -102,7 +106,10 @@ static inline struct slice item__key(const struct item *item)
 
 static inline uint64_t item__expire_ms(const struct item *item)
 {
-	return item__flags(item) & ITEM_HAS_EXPIRY ? item__option_u64(item, 0) : 0;
+	if (!(item__flags(item) & ITEM_HAS_EXPIRY))
+		return 0;
+	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)item->rest,
+				    memory_order_relaxed);
 }
 
 static inline uint32_t item__access(const struct item *item)

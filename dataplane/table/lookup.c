@@ -3,7 +3,7 @@
 #include "dataplane/table/prefetch.h"
 #include "dataplane/table/protocol.h"
 #include "dataplane/table/slot_find.h"
-#include "dataplane/table/table_internal.h"
+#include "dataplane/table/stable.h"
 
 #include "base/contract.h"
 
@@ -12,7 +12,8 @@
 /*
  * Reading. No lock and no shared store but what access.c says. Any thread.
  *
- *   hit    Needs no validation: the slot is one word, the item does not change, RCU keeps it.
+ *   hit    Needs no validation: the slot is one word, RCU keeps the item, and if that is one that
+ *          may be overwritten the caller gets a copy.
  *   miss   Is believed only if the header is what it was before the slots were read, unlocked and
  *          of the depth that the geometry says, and if the geometry still sends the key here
  *          (T2).
@@ -102,6 +103,8 @@ static void look_up(struct table *table, const struct table_key *key, uint64_t b
 	}
 }
 
+static COLD struct item *find_held(struct table_thread *t, const struct table_key *key);
+
 /* Whatever find() does not decide at first sight. */
 static COLD struct item *find_slowly(struct table_thread *t, const struct table_key *key)
 {
@@ -112,6 +115,9 @@ static COLD struct item *find_slowly(struct table_thread *t, const struct table_
 		table__version_seen(t, hdr_version(look.hdr));
 		return NULL;
 	}
+	if (unlikely(!stable__has_room(t, 1)))
+		return find_held(t, key);
+	look.item = stable__item(t, look.item);
 	table__version_seen(t, item__version(look.item));
 	if (table__item_live(t, look.item, table__flushed(t->table)))
 		return look.item;
@@ -136,7 +142,9 @@ static ALWAYS_INLINE struct item *find(struct table_thread *t, const struct tabl
 		return find_slowly(t, key);
 	TABLE_YIELD();
 	if (table__slot_find(look.bucket, key, &word)) {
-		struct item *item = slot_item(word);
+		if (unlikely(!stable__has_room(t, 1)))
+			return find_held(t, key);
+		struct item *item = stable__item(t, slot_item(word));
 
 		table__version_seen(t, item__version(item));
 		return likely(table__item_live(t, item, flushed)) ? item : find_slowly(t, key);
@@ -158,7 +166,7 @@ struct item *table_find(struct table_thread *t, const struct table_key *key)
 	struct item *item = find(t, key);
 
 	if (item)
-		access__note(t, item, key->hash);
+		access__note(t, stable__original(t, item), key->hash);
 	return item;
 }
 
@@ -184,6 +192,14 @@ static bool sum_again(struct table *table, const struct table_key *keys, uint32_
 	return true;
 }
 
+static struct item *live_item(struct table_thread *t, struct item *item, uint64_t flushed)
+{
+	if (!item)
+		return NULL;
+	item = stable__item(t, item);
+	return table__item_live(t, item, flushed) ? item : NULL;
+}
+
 static bool find_many_once(struct table_thread *t, const struct table_key *keys, uint32_t count,
 			   struct item **items)
 {
@@ -202,12 +218,24 @@ static bool find_many_once(struct table_thread *t, const struct table_key *keys,
 			return false;
 		table__version_seen(t, hdr_version(look.hdr));
 		first += hdr_version(look.hdr);
-		items[i] = look.item && table__item_live(t, look.item, flushed) ? look.item : NULL;
+		items[i] = live_item(t, look.item, flushed);
 	}
 	if (TABLE_KEEPS(STEP_SECOND_PASS) &&
 	    (!sum_again(table, keys, count, buckets, &second) || first != second))
 		return false;
 	return atomic_load_explicit(&table->flushed, memory_order_acquire) == flushed;
+}
+
+/* There is no room for a copy. */
+static struct item *find_held(struct table_thread *t, const struct table_key *key)
+{
+	struct item *item;
+	uint32_t spins = 0;
+
+	stable__hold(t);
+	while (!find_many_once(t, key, 1, &item))
+		table__spin(&spins);
+	return item;
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -253,9 +281,8 @@ static bool find_many_locked(struct table_thread *t, const struct table_key *key
 
 		stable = geometry_home(keys[i].hash, after) == home;
 		items[i] = NULL;
-		if (stable && table__slot_find(&table->index[home], &keys[i], &word) &&
-		    table__item_live(t, slot_item(word), flushed))
-			items[i] = slot_item(word);
+		if (stable && table__slot_find(&table->index[home], &keys[i], &word))
+			items[i] = live_item(t, slot_item(word), flushed);
 	}
 	for (uint32_t i = 0; i < count; i++)
 		if (i == 0 || idx[i] != idx[i - 1])
@@ -273,7 +300,12 @@ void table_find_many(struct table_thread *t, const struct table_key *keys, uint3
 	uint32_t tries = 0, spins = 0;
 
 	REQUIRE(count <= TABLE_MANY_MAX);
+	if (!stable__has_room(t, count))
+		stable__hold(t);
+	const uint32_t copies_used = t->copies_used;
+
 	while (!find_many_once(t, keys, count, items)) {
+		t->copies_used = copies_used;
 		if (++tries >= OPTIMISTIC_TRIES && t->may_write &&
 		    find_many_locked(t, keys, count, items))
 			break;
@@ -281,5 +313,5 @@ void table_find_many(struct table_thread *t, const struct table_key *keys, uint3
 	}
 	for (uint32_t i = 0; i < count; i++)
 		if (items[i])
-			access__note(t, items[i], keys[i].hash);
+			access__note(t, stable__original(t, items[i]), keys[i].hash);
 }

@@ -245,13 +245,13 @@ void *table__alloc(struct table_thread *t, size_t size_bytes)
 		note_torn(t);
 		return NULL;
 	}
-	counter_add(&t->memory_bytes, table__usable_bytes(ptr, size_bytes));
+	counter_add(&t->memory_bytes, table__usable_bytes(size_bytes));
 	return ptr;
 }
 
 void table__dealloc(struct table_thread *t, void *ptr, size_t size_bytes)
 {
-	counter_sub(&t->memory_bytes, table__usable_bytes(ptr, size_bytes));
+	counter_sub(&t->memory_bytes, table__usable_bytes(size_bytes));
 	release(ptr, size_bytes);
 }
 
@@ -270,7 +270,7 @@ static void blob_release(struct blob *blob)
 		return;
 	}
 	atomic_fetch_sub_explicit(&table->foreign_memory_bytes,
-				  table__usable_bytes(own, own->size_bytes), memory_order_relaxed);
+				  table__usable_bytes(own->size_bytes), memory_order_relaxed);
 	release(own, own->size_bytes);
 }
 

@@ -17,6 +17,8 @@ enum table_step {
 	STEP_GRACE = 1 << 3,       // reclaim.c: what was unlinked stays until readers have gone
 	STEP_EXPECTATION = 1 << 4, // commit.c: what a change expects is compared under the lock
 	STEP_FLUSH = 1 << 5,       // commit.c: writers wait while a flush chooses its version
+	STEP_COPY = 1 << 6,        // stable.h: what changed while it was copied is copied again
+	STEP_HOLD = 1 << 7,        // overwrite.c: nothing is overwritten while somebody has no room
 };
 
 #ifdef TABLE_WITHOUT

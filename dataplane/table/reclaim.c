@@ -102,7 +102,7 @@ void reclaim__retire_item(struct table_thread *t, struct item *item)
 
 void reclaim__retire_node(struct table_thread *t, slot_word *node)
 {
-	retire(t, (uintptr_t)node | 1, table__usable_bytes(node, OVERFLOW_BYTES));
+	retire(t, (uintptr_t)node | 1, table__usable_bytes(OVERFLOW_BYTES));
 }
 
 static void free_entry(struct table_thread *t, const struct limbo_entry *entry)

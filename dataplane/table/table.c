@@ -3,7 +3,7 @@
 
 #include "base/contract.h"
 #include "base/rcu.h"
-#include "dataplane/table/table_internal.h"
+#include "dataplane/table/stable.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -137,8 +137,10 @@ void table_free(struct table *table)
 		reclaim__table_free(table, t);
 		table__own_thread_set(NULL);
 	}
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		free(table->threads[i]->copies);
 		free(table->threads[i]);
+	}
 	pthread_mutex_destroy(&table->threads_lock);
 	table__ahead_stop(table);
 	ghost__fini(table);
@@ -166,6 +168,11 @@ static struct table_thread *thread_place(struct table *table)
 	if (!t)
 		return NULL;
 	memset(t, 0, sizeof(*t));
+	t->copies = aligned_alloc(CACHE_LINE_BYTES, COPIES_BYTES);
+	if (!t->copies) {
+		free(t);
+		return NULL;
+	}
 	t->table = table;
 	t->id = count;
 	atomic_store(&table->threads[count], t);
@@ -209,6 +216,9 @@ void table_thread_close(struct table_thread *t)
 	t->scan_capacity = 0;
 	t->pool_count = 0;
 	t->reserve_left_bytes = 0;
+	t->copies_used = 0;
+	if (t->holds)
+		stable__release(t);
 	table__own_thread_set(NULL);
 	table__arena_unbind(t);
 	rcu_unregister_thread();

@@ -19,11 +19,11 @@
  *   Only a thread opened with may_write takes bucket locks. On the appliance those are the pinned
  *   workers, because a thread that sleeps with a bucket locked would stall the others; unit tests
  *   open whatever they like. A pointer to an item is good until the calling thread's next
- *   rcu_quiescent() or rcu_offline().
+ *   rcu_quiescent(), rcu_offline() or table_set_time().
  *
  * Guarantees
- *   T1  Single-key operations are linearizable. A lookup's point is its load of the slot; a
- *       change's is its store.
+ *   T1  Single-key operations are linearizable. A lookup's point is its load of the slot, or of
+ *       the version of an item that may be overwritten; a change's is its store.
  *   T2  A lookup never misses a key that is present throughout the call, whatever grows, shrinks
  *       or moves.
  *   T3  table_commit() is strictly serialisable: all of its changes become visible at one
@@ -118,7 +118,7 @@ void table_thread_close(struct table_thread *t);
 
 /*
  * Time, once per burst or command: Unix milliseconds, and a monotonic nanosecond clock for
- * versions. Both are the caller's; the table reads no clock.
+ * versions. Both are the caller's; the table reads no clock. Drops all items that were found.
  */
 void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns);
 
@@ -159,7 +159,7 @@ void table_find_many(struct table_thread *t, const struct table_key *keys, uint3
  */
 struct item *table_item_new(struct table_thread *t, const struct item_spec *spec);
 
-/* Drops an item that was never published. */
+/* Drops an item that was never published. One that was is no longer the caller's to read. */
 void table_item_discard(struct table_thread *t, struct item *item);
 
 /*
@@ -181,16 +181,18 @@ enum table_status {
 	TABLE_NO_MEMORY, // the index could not grow
 };
 
-/* One change: what must be there now, and what is to be there. item NULL deletes. */
+/*
+ * One change. `expected` is what must be there now: TABLE_ANY, TABLE_ABSENT, or an item found since
+ * the last table_set_time(). `item` is what is to be there, NULL for a deletion; it is handed over
+ * on TABLE_OK only. Out: `old`, what was there (live) or NULL, good as a found item is, and
+ * `version`, that of the change, or of a deletion that found nothing the last one there.
+ */
 struct table_change {
 	struct table_key key;
-	const struct item *
-		expected; // an item found since the last quiescent state, TABLE_ABSENT or TABLE_ANY
-	struct item *item; // handed over on TABLE_OK only
-	struct item
-		*old; // out: what was there (live), or NULL; good until the next quiescent state
-	uint64_t
-		version; // out: of the change; of a deletion that found nothing, the last one there
+	const struct item *expected;
+	struct item *item;
+	struct item *old;
+	uint64_t version;
 };
 
 /*
@@ -199,6 +201,15 @@ struct table_change {
  * around this call.
  */
 MUST_USE enum table_status table_commit_one(struct table_thread *t, struct table_change *change);
+
+/*
+ * The same of an item by this spec, but stored over what is there (T1), for a third of the cost.
+ * False, and nothing has been done: there is no live item, or it is the first one of its key, has
+ * another length or other options, or is long; an item is to be made and committed. change->item
+ * is not looked at, change->old not set. *status: TABLE_OK or TABLE_CONFLICT.
+ */
+MUST_USE bool table_overwrite(struct table_thread *t, struct table_change *change,
+			      const struct item_spec *spec, enum table_status *status);
 
 /* Commits all or none (T3). Keys may repeat; the last change of a key counts. */
 MUST_USE enum table_status table_commit(struct table_thread *t, struct table_change *changes,

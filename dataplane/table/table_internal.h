@@ -8,7 +8,6 @@
 #include "dataplane/table/protocol.h"
 #include "dataplane/table/table.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdalign.h>
 
@@ -97,6 +96,9 @@ struct CACHE_ALIGNED table_thread {
 	uint64_t to_mark; // buckets
 	uint32_t ghost_now, ghost_window, ghost_shift;
 	uint32_t ghosts_lost; // because there was no memory for them yet
+	uint8_t *copies;      // of items that may change, see stable.h
+	uint32_t copies_used;
+	bool holds; // writers still
 	struct item **scan_items;
 	uint32_t scan_capacity;
 
@@ -154,6 +156,8 @@ struct table {
 	uint64_t ttl_sum_ms, ttl_count; // of the pass under way, under expire_sweep_lock
 	_Atomic uint64_t ttl_mean_ms;   // [any] of the last pass
 
+	CACHE_ALIGNED _Atomic uint32_t holders; // threads for which nothing may be overwritten
+
 	CACHE_ALIGNED _Atomic uint64_t foreign_memory_bytes; // freed by unregistered threads
 	_Atomic uint64_t torn_bytes; // of the region, that turned out to be of no use; see memory.c
 	_Atomic uint64_t memory_peak_bytes;
@@ -204,12 +208,11 @@ static inline bool table__item_live(const struct table_thread *t, const struct i
 	return item__version(item) > flushed && !table__item_expired(t, item);
 }
 
-#ifdef HAVE_JEMALLOC
 /*
  * What nallocx() says, without the call, which every change would make four times: classes are 16
  * bytes apart up to 128, then there are four to each doubling. A test compares the two.
  */
-static inline size_t table__usable_bytes(const void *ptr, size_t size_bytes)
+static inline size_t table__usable_bytes(size_t size_bytes)
 {
 	if (unlikely(size_bytes <= 8))
 		return 8;
@@ -219,12 +222,6 @@ static inline size_t table__usable_bytes(const void *ptr, size_t size_bytes)
 		apart = 16;
 	return (size_bytes + apart - 1) & ~(apart - 1);
 }
-#else
-static inline size_t table__usable_bytes(const void *ptr, size_t size_bytes)
-{
-	return malloc_usable_size((void *)(uintptr_t)ptr);
-}
-#endif
 
 /*
  * memory.c: every byte of items, blobs and nodes goes through these and is counted. NULL: no
@@ -245,7 +242,9 @@ void table__region_touch(struct region *region, uint64_t ahead_bytes);
 void *table__region_take(struct region *region, uint64_t size_bytes, uint64_t align_bytes);
 
 /* item.c */
+uint32_t item__flags_of_spec(const struct item_spec *spec, const struct blob *blob);
 void item__set_version(struct item *item, uint64_t version);
+void item__note_rewritten(struct item *item); // before it is published
 uint64_t item__retired_bytes(const struct item *item);
 void item__free(struct table_thread *t, struct item *item);
 

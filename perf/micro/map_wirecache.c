@@ -117,9 +117,12 @@ static void set_key(struct bench_map *map, const struct table_key *key)
 	static const char value[BENCH_VALUE_BYTES];
 	const struct item_spec spec = {.key = key->bytes,
 				       .value = slice_of(value, BENCH_VALUE_BYTES)};
-	struct table_change change = {
-		.key = *key, .expected = TABLE_ANY, .item = table_item_new(map->t, &spec)};
+	struct table_change change = {.key = *key, .expected = TABLE_ANY};
+	enum table_status status;
 
+	if (table_overwrite(map->t, &change, &spec, &status))
+		return;
+	change.item = table_item_new(map->t, &spec);
 	if (!change.item || table_commit_one(map->t, &change) != TABLE_OK)
 		bench_no_memory();
 }

@@ -170,20 +170,58 @@ static uint32_t value_of(const struct item *item, uint32_t key)
 	return first.value;
 }
 
+/* What becomes of a key: its bytes are in `stored`. */
+static struct item_spec spec_of(const struct linear_op *op, const struct table_key *key,
+				uint32_t number, uint32_t value, struct stored *stored)
+{
+	*stored = (struct stored){.value = value, .key = number, .check = check_of(number, value)};
+	return (struct item_spec){
+		.key = key->bytes,
+		.value = slice_of(stored, sizeof(*stored)),
+		.expire_ms = op->expires ? WALL_BASE_MS + op->expires : 0,
+	};
+}
+
 static struct item *item_of(struct worker *w, const struct linear_op *op,
 			    const struct table_key *key, uint32_t number, uint32_t value)
 {
-	const struct stored stored = {
-		.value = value, .key = number, .check = check_of(number, value)};
-	struct item *item = table_item_new(
-		w->t, &(struct item_spec){
-			      .key = key->bytes,
-			      .value = slice_of(&stored, sizeof(stored)),
-			      .expire_ms = op->expires ? WALL_BASE_MS + op->expires : 0,
-		      });
+	struct stored stored;
+	const struct item_spec spec = spec_of(op, key, number, value, &stored);
+	struct item *item = table_item_new(w->t, &spec);
 
 	INVARIANT(item);
 	return item;
+}
+
+/* Half of the single changes try to store over what is there, the value in two pieces. */
+static bool overwrite(struct worker *w, const struct linear_op *op, struct table_change *change,
+		      uint32_t value, enum table_status *status)
+{
+	const size_t head = rng_below(&w->rng, sizeof(struct stored) + 1);
+	struct stored stored;
+	struct item_spec spec = spec_of(op, &change->key, op->keys[0], value, &stored);
+
+	if (rng_below(&w->rng, 2))
+		return false;
+	spec.value_tail = slice_of(spec.value.ptr + head, spec.value.len - head);
+	spec.value.len = head;
+	return table_overwrite(w->t, change, &spec, status);
+}
+
+/* SET of one key where something is: finds it, stores over it, again if somebody came between. */
+static bool set_over(struct worker *w, struct linear_op *op)
+{
+	struct table_change change = {.key = w->keys[op->keys[0]].key};
+	enum table_status status;
+
+	do {
+		change.expected = table_find(w->t, &change.key);
+		op->seen[0] = value_of(change.expected, op->keys[0]);
+		if (!change.expected || !overwrite(w, op, &change, op->stored[0], &status))
+			return false;
+	} while (status != TABLE_OK);
+	w->versions[0] = change.version;
+	return true;
 }
 
 static void run_get(struct worker *w, struct linear_op *op)
@@ -235,6 +273,8 @@ static void run_set(struct worker *w, struct linear_op *op)
 {
 	const struct item *any[LINEAR_KEYS_MAX];
 
+	if (op->kind == LINEAR_SET && op->key_count == 1 && set_over(w, op))
+		return;
 	for (uint32_t i = 0; i < op->key_count; i++)
 		any[i] = TABLE_ANY;
 	enum table_status status = commit_all(w, op, any);
@@ -258,7 +298,14 @@ static void run_cas(struct worker *w, struct linear_op *op)
 		    (!found[i] || item_version(found[i]) != w->last_versions[op->keys[i]]))
 			return;
 	}
-	op->done = commit_all(w, op, found) == TABLE_OK;
+	struct table_change change = {.key = w->keys[op->keys[0]].key, .expected = found[0]};
+	enum table_status status;
+
+	if (op->key_count == 1 && overwrite(w, op, &change, op->stored[0], &status))
+		w->versions[0] = change.version;
+	else
+		status = commit_all(w, op, found);
+	op->done = status == TABLE_OK;
 }
 
 static void run_incr(struct worker *w, struct linear_op *op)
@@ -276,14 +323,20 @@ static void run_incr(struct worker *w, struct linear_op *op)
 		op->expires = item_expire_ms(found)
 				      ? (uint32_t)(item_expire_ms(found) - WALL_BASE_MS)
 				      : 0;
+		enum table_status status;
+
 		change.expected = found;
-		change.item = item_of(w, op, &change.key, op->keys[0], value + 1);
-		if (table_commit_one(w->t, &change) == TABLE_OK) {
+		if (!overwrite(w, op, &change, value + 1, &status)) {
+			change.item = item_of(w, op, &change.key, op->keys[0], value + 1);
+			status = table_commit_one(w->t, &change);
+			if (status != TABLE_OK)
+				table_item_discard(w->t, change.item);
+		}
+		if (status == TABLE_OK) {
 			w->versions[0] = change.version;
 			op->seen[0] = value + 1;
 			return;
 		}
-		table_item_discard(w->t, change.item);
 	}
 }
 

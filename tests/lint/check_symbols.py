@@ -18,7 +18,7 @@ PREFIXES = {
     "nic/port": ["port_"],
     "nic/ip": ["eth_", "arp_", "ip_", "ip4_", "ip6_", "nd_", "icmp_", "udp_", "neigh_"],
     "nic/tcp": ["tcp_"],
-    "dataplane/table": ["table_", "item_", "access_", "evict_", "ghost_", "expire_", "reclaim_",
+    "dataplane/table": ["table_", "item_", "access_", "evict_", "ghost_", "expire_", "reclaim_", "stable_",
                         "version_"],
     "dataplane/command": ["cmd_", "kv_", "client_", "reply_", "glob_"],
     "dataplane/proto": ["session_", "batch_", "forward_", "landing_", "stash_", "proto_"],

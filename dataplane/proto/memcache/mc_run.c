@@ -77,7 +77,8 @@ _Static_assert(VALUE_LINE_MAX <= OUT_RESERVE_MAX, "a VALUE line is written in on
  * One hit of get: the VALUE line and the data block. The key has been checked against MC_KEY_MAX
  * by the parser.
  */
-static void write_value(const struct mc_call *c, struct slice key, const struct item *item)
+static void write_value(const struct mc_call *c, struct slice key, const struct item *item,
+			uint64_t cas_unique)
 {
 	struct slice value = item_value(item);
 	bool in_one_piece = VALUE_LINE_MAX + value.len + 2 <= OUT_RESERVE_MAX;
@@ -96,7 +97,7 @@ static void write_value(const struct mc_call *c, struct slice key, const struct 
 	p += number_encode_u64(value.len, p);
 	if (c->line->want_cas) {
 		*p++ = ' ';
-		p += number_encode_u64(item_version(item), p);
+		p += number_encode_u64(cas_unique, p);
 	}
 	p += PUT(p, "\r\n");
 	if (in_one_piece) {
@@ -126,7 +127,7 @@ static void run_get(const struct mc_call *c)
 		if (!item)
 			continue;
 		hits++;
-		write_value(c, r->keys[i].bytes, item);
+		write_value(c, r->keys[i].bytes, item, item_version(item));
 	}
 	OUT_LITERAL(c->out, "END\r\n");
 	counter_add(&c->counters->mc_cmd_get, r->key_count);
@@ -144,14 +145,12 @@ static void run_gat(const struct mc_call *c)
 	uint32_t hits = 0;
 
 	for (uint32_t i = 0; i < r->key_count; i++) {
-		struct item *item = NULL;
+		struct kv_touched touched;
 
-		if (kv_touch(c->tt, &r->keys[i], until_ms, &item) == KV_NO_MEMORY)
-			item = table_find(c->tt, &r->keys[i]);
-		if (!item)
+		if (kv_touch(c->tt, &r->keys[i], until_ms, &touched) == KV_NOT_FOUND)
 			continue;
 		hits++;
-		write_value(c, r->keys[i].bytes, item);
+		write_value(c, r->keys[i].bytes, touched.item, touched.version);
 	}
 	OUT_LITERAL(c->out, "END\r\n");
 	counter_add(&c->counters->mc_cmd_touch, r->key_count);
@@ -163,10 +162,10 @@ static void run_gat(const struct mc_call *c)
 
 static void run_touch(const struct mc_call *c)
 {
-	struct item *item;
+	struct kv_touched touched;
 
 	counter_add(&c->counters->mc_cmd_touch, 1);
-	switch (kv_touch(c->tt, &c->request->keys[0], expire_ms(c), &item)) {
+	switch (kv_touch(c->tt, &c->request->keys[0], expire_ms(c), &touched)) {
 	case KV_TOUCHED:
 		counter_add(&c->counters->mc_touch_hits, 1);
 		ANSWER(c, "TOUCHED");

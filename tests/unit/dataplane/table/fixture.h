@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/rcu.h"
-#include "dataplane/table/table_internal.h"
+#include "dataplane/table/stable.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

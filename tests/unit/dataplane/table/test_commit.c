@@ -74,7 +74,7 @@ static struct item *prepare(struct fixture *f, enum present present)
 
 	if (present != NOTHING) {
 		fixture_set_expiring(f, "k", "old", present == EXPIRED ? f->wall_ms + 10 : 0);
-		found = fixture_find(f, "k");
+		found = stable__original(f->t, fixture_find(f, "k"));
 	}
 	if (present == EXPIRED)
 		fixture_tick(f, 20);
@@ -139,7 +139,7 @@ static void test_commit_repeated_key_last_change_counts(void **state)
 
 	fixture_open_small(&f);
 	fixture_set(&f, "k", "before");
-	struct item *before = fixture_find(&f, "k");
+	struct item *before = stable__original(f.t, fixture_find(&f, "k"));
 	struct table_change changes[] = {
 		{.key = fixture_key(&f, "k"),
 		 .expected = TABLE_ANY,

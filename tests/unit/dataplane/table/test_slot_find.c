@@ -46,10 +46,10 @@ static void test_header_is_no_slot(void **state)
 static void test_sizes_are_those_of_the_allocator(void **state)
 {
 	for (size_t size = 1; size <= 1 << 17; size++)
-		assert_int_equal(table__usable_bytes(NULL, size), nallocx(size, 0));
+		assert_int_equal(table__usable_bytes(size), nallocx(size, 0));
 	for (size_t size = 1 << 17; size < 1ULL << 33; size += size / 37 + 1) {
-		assert_int_equal(table__usable_bytes(NULL, size), nallocx(size, 0));
-		assert_int_equal(table__usable_bytes(NULL, size - 1), nallocx(size - 1, 0));
+		assert_int_equal(table__usable_bytes(size), nallocx(size, 0));
+		assert_int_equal(table__usable_bytes(size - 1), nallocx(size - 1, 0));
 	}
 }
 #endif
