@@ -20,12 +20,12 @@ import rounds
 import servers
 import workloads
 
-# By --quick. Many short rounds rather than few long ones: the machine's speed changes from second to
-# second, and servers that are measured within a tenth of one see the same machine.
-REPEATS_S = {True: 8, False: 120}        # of rounds, in a whole run
-ROUNDS = {"A": 9, "B": 15, "C": 5}
-SECONDS = {True: {"A": 0.2, "B": 0.06, "C": 0.25}, False: {"A": 0.3, "B": 0.15, "C": 0.6}}
-WARMUP = {True: 0.05, False: 0.03}
+# By --quick. Many short turns rather than few long ones: the machine's speed changes from one tenth of
+# a second to the next, and of many turns some see it quiet.
+CELL_S = {True: 4.5, False: 10}          # for the rounds of one workload, if quiet turns are rare
+ROUNDS = {"A": 5, "B": 9, "C": 5}
+SECONDS = {True: {"A": 0.2, "B": 0.03, "C": 0.25}, False: {"A": 0.3, "B": 0.15, "C": 0.6}}
+WARMUP = {True: 0.01, False: 0.03}
 WARMUP_IN_PROCESS = 0.1                  # of a server that has just begun
 SECONDS_OPEN_LOOP = 0.6                  # a tail wants its thousands of requests
 RESULTS = "perf/results"
@@ -40,6 +40,7 @@ class Site:
         self.server_core, self.client_core = args.server_core, args.client_core
         self.run_dir = args.run_dir
         self.args = args
+        self.core = machine.Core(args.server_core)
         self.huge_pages = None
         self.tsc_hz = None
 
@@ -139,7 +140,6 @@ class Run:
 
     def __init__(self, site, args):
         self.site, self.args = site, args
-        self.budget = rounds.Budget(REPEATS_S[args.quick])
         self.rows, self.text, self.heading = [], [], None
 
     def say(self, line=""):
@@ -157,7 +157,7 @@ class Run:
                 cell = rounds.Cell(workload, bench.servers, self.site)
                 cell.failed.update({n: why for n, why in bench.absent.items()
                                     if bench.wants(n, workload)})
-                cell.measure(self.budget)
+                cell.measure(CELL_S[self.args.quick])
                 rows = report.rows_of(cell)
                 self.rows += rows
                 for line in report.lines_of(cell, rows):
@@ -193,8 +193,8 @@ class Run:
         if not found:
             self.say("\nNo row of %s is one of this run: nothing was compared." % self.args.against)
             return True
-        self.say("\nAgainst %s: %d ratios, %d worse." % (self.args.against, found[0],
-                                                         len(found[1])))
+        self.say("\nAgainst %s: %d ratios, %d worse; %d left out, as most of their turns were disturbed."
+                 % (self.args.against, found[0], len(found[1]), found[2]))
         for line in found[1]:
             self.say("  WORSE " + line)
         return bool(found[1])

@@ -78,8 +78,7 @@ def describe():
 
 
 def speed_of(core):
-    """Of that core just now, in hashes a second: a neighbour on the host, which steal does not show,
-    makes it half as fast from one tenth of a second to the next."""
+    """Of that core just now, in hashes a second."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -91,6 +90,27 @@ def speed_of(core):
     finally:
         os.sched_setaffinity(0, allowed)
     return 1 / min(times)
+
+
+class Core:
+    """How fast a core is, compared with the best that was seen of it. A neighbour on the host, which
+    steal does not show, makes it half as fast from one tenth of a second to the next, and not all
+    code suffers from that alike."""
+
+    LOOK_S = 1  # long enough for some quiet moments, if there are any
+
+    def __init__(self, core):
+        self.core, self.best = core, 0
+        end_s = time.monotonic() + self.LOOK_S
+        while time.monotonic() < end_s:
+            self.slowness()
+            time.sleep(0.01)
+
+    def slowness(self):
+        """0 is as fast as ever, 0.5 is half as fast."""
+        speed = speed_of(self.core)
+        self.best = max(speed, self.best)
+        return 1 - speed / self.best
 
 
 class HugePages:

@@ -37,7 +37,7 @@ def significant(value, digits=4):
 
 
 def ratio(cell, unit, peer):
-    """The median over pairs that were measured while the machine was equally fast."""
+    """The median over pairs that were measured while the core was equally fast."""
     if None in (cell.median("wirecache", unit), cell.median(peer, unit)):
         return None
     pairs = cell.pairs("wirecache", peer, unit)
@@ -133,13 +133,21 @@ def cross_checks(rows):
     return lines
 
 
+def noisy(row):
+    return row.get("rounds_disturbed", 0) > row.get("rounds", 0) / 2
+
+
 def against(rows, path):
-    """Ratios that have become worse than in an earlier run. None: nothing to compare."""
+    """How many ratios were compared with an earlier run's, which have become worse, and how many were
+    left out, because most of the turns were disturbed then or now. None: nothing to compare."""
     with open(path, encoding="utf-8") as f:
         earlier = {tuple(r.get(k) for k in KEY): r for r in json.load(f)["rows"]}
-    compared, worse = 0, []
+    compared, worse, left_out = 0, [], 0
     for row in rows:
         old = earlier.get(tuple(row.get(k) for k in KEY))
+        if old and (noisy(row) or noisy(old)):
+            left_out += len(row["ratio"])
+            continue
         for name, value in (row["ratio"].items() if old else ()):
             before = old["ratio"].get(name)
             if not before:
@@ -150,7 +158,7 @@ def against(rows, path):
                 worse.append("%s, P %d, %d connections, %d bytes, view %s, %s: %.3g -> %.3g x %s" % (
                     row["protocol"] + " " + row["workload"], row["pipeline"], row["connections"],
                     row["value_bytes"], row["view"], row["unit"], before, value, name))
-    return (compared, worse) if compared else None
+    return (compared, worse, left_out) if compared or left_out else None
 
 
 def write(path, report):

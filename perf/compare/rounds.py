@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Rounds: every server once, in turns A B B A, so that whatever drifts hits all alike.
 
-A server's turn in a round counts when at most 2 % of its time went to the hypervisor (steal) or to
+A server's turn in a round is quiet when at most 2 % of its time went to the hypervisor (steal) or to
 other programs on the server's core (the time that the server's threads waited for it), and when that
-core was as fast after it as before it. Rounds go on until there are enough such turns or the budget
-is spent; the quietest of each server are kept, and how many of them were disturbed is said.
+core was as fast as ever before it and after it. Rounds go on until there are enough quiet turns of
+each server, or the cell's time is over; the quietest are kept, and how many of them were disturbed
+is said.
 """
+import collections
 import statistics
 import subprocess
 import threading
@@ -17,8 +19,8 @@ import servers
 import workloads
 
 DISTURBED_MAX = 0.02
-SPEEDS_APART_MAX = 0.12  # by hashing, which suffers more from a neighbour than servers do
-ROUNDS_MAX = 3           # times the rounds asked for, in one cell
+MEDIAN_OF_MIN = 5        # turns
+SLOW_MAX = 0.12          # by hashing, which suffers more from a neighbour than servers do
 OPEN_LOOP_SHARE = 0.7
 GROWTH_RATE = 20000      # new keys per second
 FLUSH_S = 1              # ours gives memory back in the background
@@ -118,7 +120,7 @@ class Cell:
         self.rate = None
         self.failed = {}     # server -> why
         self.commands = {}
-        self.turns = {s.name: [] for s in self.servers}  # figures of each
+        self.turns = collections.defaultdict(list)  # figures of each server
         self.rounds = self.kept = 0
 
     def alive(self):
@@ -138,7 +140,7 @@ class Cell:
         clock = Clock(server, self.site.server_core)
         window = self.site.window(self.workload)
         window["rate"] = self.rate
-        speeds = [machine.speed_of(self.site.server_core)]
+        slow = self.site.core.slowness()
         server.resume()
         try:
             self.prepare(server)
@@ -146,15 +148,14 @@ class Cell:
                 outcome = self.client.run(server, self.workload, window, clock.mark)
         finally:
             server.pause()
-        speeds.append(machine.speed_of(self.site.server_core))
+        slow = max(slow, self.site.core.slowness())
         self.commands[server.name] = outcome.command
         if len(clock.marks) != 2 or outcome.ops == 0:
             raise clients.LoadError("nothing was measured")
         measured = clock.window(outcome)
         if self.workload.view == "B":  # nobody else sends, and all is counted
             measured["in_flight"] = self.workload.connections * self.workload.pipeline
-        figures = {"ops_per_s": outcome.rate, "speed": statistics.mean(speeds),
-                   "apart": max(speeds) / min(speeds) - 1,
+        figures = {"ops_per_s": outcome.rate, "slow": slow,
                    "disturbed": max(measured["disturbed"], outcome.disturbed)}
         figures.update(server.figures(clock.marks[0]["sample"], clock.marks[1]["sample"],
                                       measured))
@@ -191,28 +192,31 @@ class Cell:
                 self.turns[server.name].append(figures)
         self.rounds += 1
 
-    def measure(self, budget):
+    def lacks(self):
+        """Whether quiet turns are missing."""
+        wanted = self.site.rounds_of(self.workload)
+        return any(sum(map(quiet, self.turns[s.name])) < wanted for s in self.alive())
+
+    def measure(self, limit_s):
+        """The rounds that are wanted, and within that time as many as it takes."""
+        wanted, start_s = self.site.rounds_of(self.workload), time.monotonic()
         try:
             self.calibrate()
-            self.measure_rounds(self.site.rounds_of(self.workload), budget)
+            while self.alive() and self.lacks() and (
+                    self.rounds < wanted or time.monotonic() < start_s + limit_s):
+                self.round()
         finally:
             self.leave()
+        self.keep_quietest()
 
-    def measure_rounds(self, wanted, budget):
-        def all_quiet():
-            return all(sum(map(quiet, self.turns[s.name])) >= wanted for s in self.alive())
-
-        while self.alive() and self.rounds < wanted * ROUNDS_MAX:
-            if self.rounds >= wanted and (all_quiet() or budget.spent()):
-                break
-            start_s = time.monotonic()
-            self.round()
-            if self.rounds > wanted:
-                budget.spend(time.monotonic() - start_s)
-        self.kept = min(wanted, self.rounds)
+    def keep_quietest(self):
+        """Quiet turns alone, if there are enough for a median."""
+        wanted = self.site.rounds_of(self.workload)
         for turns in self.turns.values():
             turns.sort(key=disturbance)
-            del turns[wanted:]
+            enough = max(min(wanted, MEDIAN_OF_MIN), sum(map(quiet, turns)))
+            del turns[min(wanted, enough):]
+        self.kept = max(map(len, self.turns.values()), default=0)
 
     def leave(self):
         for server in self.servers:
@@ -221,12 +225,10 @@ class Cell:
             server.pause()
 
     def pairs(self, name, other, key):
-        """Figures of two servers, of the same round or the next, while the core was as fast for
-        both. If it never was, of whatever turns there are."""
+        """Figures of two servers while the core was equally fast for both."""
         both = [[f for f in self.turns.get(n, ()) if f.get(key)] for n in (name, other)]
         every = [(a, b) for a in both[0] for b in both[1]]
-        alike = [(a, b) for a, b in every if abs(a["round"] - b["round"]) <= 1 and
-                 abs(a["speed"] / b["speed"] - 1) <= SPEEDS_APART_MAX]
+        alike = [(a, b) for a, b in every if abs(a["slow"] - b["slow"]) <= SLOW_MAX]
         return [(a[key], b[key]) for a, b in alike or every]
 
     def values(self, name, key):
@@ -242,26 +244,13 @@ class Cell:
         return (max(values) - min(values)) / 2 / middle if middle else None
 
     def disturbed(self):
-        """Turns that were kept though they should not count, of the server that has most of them."""
+        """Turns that were kept though they were not quiet, of the server that has most of them."""
         return max((sum(not quiet(f) for f in turns) for turns in self.turns.values()), default=0)
-
-
-class Budget:
-    """How long a whole run may repeat rounds."""
-
-    def __init__(self, seconds):
-        self.seconds = seconds
-
-    def spend(self, seconds):
-        self.seconds -= seconds
-
-    def spent(self):
-        return self.seconds <= 0
 
 
 def disturbance(figures):
     """How far a turn is from quiet, 1 being the limit."""
-    return max(figures["disturbed"] / DISTURBED_MAX, figures["apart"] / SPEEDS_APART_MAX)
+    return max(figures["disturbed"] / DISTURBED_MAX, figures["slow"] / SLOW_MAX)
 
 
 def quiet(figures):
