@@ -61,6 +61,16 @@ static bool same_shape(const struct item *item, const struct item_spec *spec)
 	       item->value_len == spec->value.len + spec->value_tail.len;
 }
 
+/* A look without the lock, which most that do not fit are sent away by. */
+static bool may_fit(const struct table_key *key, const struct item_spec *spec)
+{
+	uint64_t word;
+
+	if (spec->blob || spec->value.len + spec->value_tail.len > ITEM_OVERWRITE_MAX)
+		return false;
+	return table__slot_find(key->home, key, &word) && same_shape(slot_item(word), spec);
+}
+
 static bool is_what_was_expected(const struct table_change *change, const struct item *item)
 {
 	return change->expected == TABLE_ANY ||
@@ -89,7 +99,7 @@ bool table_overwrite(struct table_thread *t, struct table_change *change,
 	REQUIRE(t->may_write);
 	uint64_t idx, hdr, word;
 
-	if (spec->blob || spec->value.len + spec->value_tail.len > ITEM_OVERWRITE_MAX)
+	if (!may_fit(&change->key, spec))
 		return false;
 	struct bucket *b = table__lock_home(t, change->key.hash, &idx, &hdr);
 	slot_word *slot = table__slot_find(b, &change->key, &word);
