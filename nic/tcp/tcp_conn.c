@@ -66,6 +66,12 @@ uint16_t tcp__our_mss(const struct tcp_stack *stack, const struct flow *flow)
 	return (uint16_t)(stack->config.mtu - headers);
 }
 
+/* Of a peer that says nothing. */
+uint16_t tcp__default_mss(const struct flow *flow)
+{
+	return ip_addr_is_v4(&flow->remote) ? MSS_DEFAULT_V4 : MSS_DEFAULT_V6;
+}
+
 /* RFC 9293 3.7.1: the peer's limit and ours, less the options that every segment carries. */
 void tcp__conn_set_mss(struct tcp_conn *conn, uint32_t mss)
 {
@@ -139,7 +145,6 @@ void tcp__conn_negotiate(struct tcp_conn *conn, const struct tcp_options *peer, 
 {
 	struct tcp_stack *stack = conn->stack;
 	uint32_t offered = stack->rcv_wnd < UINT16_MAX ? stack->rcv_wnd : UINT16_MAX;
-	bool v4 = ip_addr_is_v4(&conn->flow.remote);
 
 	if (peer->has_timestamp && stack->config.timestamps) {
 		tcp__set(conn, TCP_F_TIMESTAMPS);
@@ -153,10 +158,21 @@ void tcp__conn_negotiate(struct tcp_conn *conn, const struct tcp_options *peer, 
 		conn->snd_scale = peer->wscale & 0xf;
 		conn->rcv_scale = stack->rcv_scale & 0xf;
 	}
-	tcp__conn_set_mss(conn, peer->has_mss ? peer->mss : v4 ? MSS_DEFAULT_V4 : MSS_DEFAULT_V6);
+	tcp__conn_set_mss(conn, peer->has_mss ? peer->mss : tcp__default_mss(&conn->flow));
 	conn->rcv_nxt = irs + 1;
 	conn->rcv_acked = irs + 1;
 	conn->rcv_adv = irs + 1 + offered;
+}
+
+/* A passive open is complete: by this segment, on which data and FIN may ride. */
+void tcp__conn_accept(struct tcp_conn *conn, struct tcp_seg *seg)
+{
+	conn->snd_una = conn->snd_nxt = conn->snd_max = conn->iss + 1;
+	conn->snd_wnd = conn->max_snd_wnd = seg->wnd << conn->snd_scale;
+	conn->snd_wl1 = seg->seq;
+	conn->snd_wl2 = seg->ack;
+	if (tcp__conn_established(conn))
+		tcp__input_conn(conn, seg);
 }
 
 bool tcp__conn_established(struct tcp_conn *conn)
@@ -201,12 +217,16 @@ static uint32_t conn_ref(const struct tcp_conn *conn)
 	return tcp_ref_make(TCP_REF_CONN, tcp_slab_index(&conn->stack->conns, conn));
 }
 
-/* Ends a connection that its owner never heard of, or does not want to. */
+/*
+ * Ends a connection that its owner never heard of, or does not want to. A repeated first segment
+ * of one that a cookie has opened would open it again: it leaves an entry behind, however it ends.
+ */
 void tcp__conn_drop(struct tcp_conn *conn)
 {
 	if (conn->state == TCP_STATE_CLOSED)
 		return;
-	tcp_table_remove(&conn->stack->table, conn->hash, conn_ref(conn));
+	if (!tcp__has(conn, TCP_F_COOKIE) || !tcp__time_wait_enter(conn, conn_ref(conn)))
+		tcp_table_remove(&conn->stack->table, conn->hash, conn_ref(conn));
 	release(conn);
 }
 

@@ -53,6 +53,7 @@ enum tcp_conn_flag {
 	// the sink refused: bytes are missing, so the connection cannot go on
 	TCP_F_OVERLOAD = 1 << 13,
 	TCP_F_SCALED = 1 << 14, // window scaling negotiated
+	TCP_F_COOKIE = 1 << 15, // opened by a cookie, which may come again
 };
 
 #define TCP_PREDICT_NONE UINT32_MAX // no header word equals it

@@ -80,12 +80,16 @@ void tcp_prefetch_conn(struct tcp_stack *stack, uint32_t hash)
 }
 
 /* RFC 9293 3.10.7.1 and 3.10.7.2: no connection. */
-static void input_unknown(struct tcp_stack *stack, const struct tcp_seg *seg)
+static void input_unknown(struct tcp_stack *stack, struct tcp_seg *seg)
 {
 	bool opens = (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 
 	if (opens && tcp__listening(stack, seg->packet->flow.local_port)) {
 		tcp__syn_listen(stack, seg, 0, false);
+		return;
+	}
+	if (tcp__cookie_is_ours(stack, seg)) {
+		tcp__cookie_input(stack, seg);
 		return;
 	}
 	tcp__drop(stack, opens ? DROP_TCP_NO_LISTENER : DROP_TCP_NO_CONN);

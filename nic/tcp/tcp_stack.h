@@ -68,6 +68,7 @@ struct tcp_stack {
 	struct tcp_syn_pool syns;
 	struct tcp_time_wait_pool time_waits;
 	struct hash_key isn_key;
+	uint64_t cookie_until_ns; // until then one that was sent may come back
 	struct rng rng;
 	uint64_t reply_refill_ns;
 	uint32_t reply_budget;
@@ -170,9 +171,11 @@ struct tcp_conn *tcp__conn_new(struct tcp_stack *stack, const struct tcp_conn_pa
 void tcp__conn_negotiate(struct tcp_conn *conn, const struct tcp_options *peer, tcp_seq irs);
 void tcp__conn_set_mss(struct tcp_conn *conn, uint32_t mss);
 uint16_t tcp__our_mss(const struct tcp_stack *stack, const struct flow *flow);
+uint16_t tcp__default_mss(const struct flow *flow);
 void tcp__conn_predict(struct tcp_conn *conn);
 /* on_open; false when the owner refused, and the connection is gone. */
 bool tcp__conn_established(struct tcp_conn *conn);
+void tcp__conn_accept(struct tcp_conn *conn, struct tcp_seg *seg);
 void tcp__conn_close(struct tcp_conn *conn, enum tcp_close_reason reason);
 void tcp__conn_time_wait(struct tcp_conn *conn);
 void tcp__conn_reset(struct tcp_conn *conn, enum tcp_close_reason reason);
@@ -261,6 +264,11 @@ void tcp__syn_listen(struct tcp_stack *stack, const struct tcp_seg *seg, tcp_seq
 		     bool reuse);
 void tcp__syn_input(struct tcp_stack *stack, struct tcp_syn *syn, struct tcp_seg *seg);
 uint32_t tcp__syn_tick(struct tcp_stack *stack, uint32_t budget);
+
+/* tcp_cookie.c: makes a SYN-ACK its own memory; whether a segment acknowledges such a one. */
+void tcp__cookie_fill(struct tcp_stack *stack, struct tcp_syn *syn);
+bool tcp__cookie_is_ours(const struct tcp_stack *stack, const struct tcp_seg *seg);
+void tcp__cookie_input(struct tcp_stack *stack, struct tcp_seg *seg);
 
 /* tcp_timewait.c */
 bool tcp__time_wait_enter(const struct tcp_conn *conn, uint32_t ref);

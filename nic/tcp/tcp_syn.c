@@ -6,8 +6,8 @@
 /*
  * Passive open (RFC 9293 3.10.7.2 and SYN-RECEIVED of 3.10.7.4): a SYN makes a small entry from a
  * fixed pool, the ACK of our SYN-ACK makes a connection of it. A flood of SYNs thus costs entries,
- * never connections. tcp_input.c calls here for SYNs to a listener and for segments of half-open
- * flows.
+ * never connections, and when they are used up there are cookies (tcp_cookie.c). tcp_input.c calls
+ * here for SYNs to a listener and for segments of half-open flows.
  */
 
 static uint64_t level_delay_ns(uint32_t level)
@@ -88,25 +88,20 @@ static void challenge(struct tcp_stack *stack, const struct tcp_syn *syn)
 	(void)tcp__emit_header(stack, (struct tcp_endpoint){&syn->flow, syn->peer}, &header);
 }
 
-/*
- * A flood has filled the table: the entry that has waited longest gives way (RFC 4987 3.3), or a
- * few hundred SYNs per second would shut out everybody. The young are spared: their clients answer
- * within a round trip, and whoever answered for nothing would get a RST.
- */
-static struct tcp_syn *recycle_oldest(struct tcp_stack *stack)
+/* An entry for it, which sends the SYN-ACK again. */
+static bool keep(struct tcp_stack *stack, const struct tcp_syn *half_open)
 {
-	for (uint32_t level = TCP_SYN_LEVELS; level-- > 0;) {
-		struct tcp_link *fifo = &stack->syns.levels[level];
-		struct tcp_syn *syn = CONTAINER_OF(fifo->next, struct tcp_syn, link);
+	struct tcp_syn *syn = tcp_slab_alloc(&stack->syns.entries);
 
-		if (tcp_list_empty(fifo))
-			continue;
-		if (stack->now_ns - syn->sent_ns < TCP_SYN_YOUNG_NS)
-			return NULL;
-		remove_syn(stack, syn);
-		return tcp_slab_alloc(&stack->syns.entries);
+	if (!syn)
+		return false;
+	*syn = *half_open;
+	if (!tcp_table_insert(&stack->table, syn->hash, syn_ref(stack, syn))) {
+		tcp_slab_free(&stack->syns.entries, syn);
+		return false;
 	}
-	return NULL;
+	enter_level(stack, syn, 0);
+	return true;
 }
 
 /*
@@ -118,21 +113,12 @@ void tcp__syn_listen(struct tcp_stack *stack, const struct tcp_seg *seg, tcp_seq
 {
 	const struct tcp_packet *packet = seg->packet;
 	const struct tcp_config *config = &stack->config;
-	struct tcp_syn *syn;
 
 	if (stack->conns.used == stack->conns.count) {
 		tcp__drop(stack, DROP_TCP_CONN_FULL);
 		return;
 	}
-	syn = tcp_slab_alloc(&stack->syns.entries);
-	if (!syn) {
-		// One is dropped, either way. Never reset: a client tries again, and has more luck.
-		tcp__drop(stack, DROP_TCP_SYN_FULL);
-		syn = recycle_oldest(stack);
-	}
-	if (!syn)
-		return;
-	*syn = (struct tcp_syn){
+	struct tcp_syn half_open = {
 		.flow = packet->flow,
 		.hash = packet->hash,
 		.peer = packet->peer,
@@ -148,15 +134,12 @@ void tcp__syn_listen(struct tcp_stack *stack, const struct tcp_seg *seg, tcp_seq
 		.sack = seg->options.sack_permitted && config->sack,
 		.sent_ns = stack->now_ns,
 	};
-	if (reuse && tcp_seq_lt(syn->iss, isn_after))
-		syn->iss = isn_after;
-	if (!tcp_table_insert(&stack->table, syn->hash, syn_ref(stack, syn))) {
-		tcp_slab_free(&stack->syns.entries, syn);
-		tcp__drop(stack, DROP_TCP_CONN_FULL);
-		return;
-	}
-	enter_level(stack, syn, 0);
-	send_syn_ack(stack, syn);
+	if (reuse && tcp_seq_lt(half_open.iss, isn_after))
+		half_open.iss = isn_after;
+	// No room for an entry, or in its bucket: the answer itself has to remember.
+	if (!keep(stack, &half_open))
+		tcp__cookie_fill(stack, &half_open);
+	send_syn_ack(stack, &half_open);
 }
 
 /* Whether the segment completes the handshake; what does not is answered here. */
@@ -215,17 +198,11 @@ static void promote(struct tcp_stack *stack, struct tcp_syn *syn, struct tcp_seg
 		return;
 	tcp__conn_negotiate(conn, &offered, syn->irs);
 	conn->syn_retries = syn->retries;
-	conn->snd_una = conn->snd_nxt = conn->snd_max = syn->iss + 1;
-	conn->snd_wnd = conn->max_snd_wnd = seg->wnd << conn->snd_scale;
-	conn->snd_wl1 = seg->seq;
-	conn->snd_wl2 = seg->ack;
 	if (syn->retries == 0)
 		tcp__rtt_sample(conn, stack->now_ns - syn->sent_ns);
 	tcp_link_remove(&syn->link);
 	tcp_slab_free(&stack->syns.entries, syn);
-	// Data and FIN may ride on the ACK.
-	if (tcp__conn_established(conn))
-		tcp__input_conn(conn, seg);
+	tcp__conn_accept(conn, seg);
 }
 
 void tcp__syn_input(struct tcp_stack *stack, struct tcp_syn *syn, struct tcp_seg *seg)
@@ -245,6 +222,12 @@ void tcp__syn_input(struct tcp_stack *stack, struct tcp_syn *syn, struct tcp_seg
 			send_syn_ack(stack, syn);
 		else
 			challenge(stack, syn);
+		return;
+	}
+	// The first SYN was answered by a cookie that came late, and this entry is of a second one.
+	if (seg->ack != syn->iss + 1 && tcp__cookie_is_ours(stack, seg)) {
+		remove_syn(stack, syn);
+		tcp__cookie_input(stack, seg);
 		return;
 	}
 	if (completes(stack, syn, seg))

@@ -28,9 +28,6 @@ struct tcp_syn {
 /* SYN-ACKs are sent again after 250 ms, 500 ms, 1 s, 2 s; then the entry goes. */
 #define TCP_SYN_LEVELS 5
 
-/* Younger entries never give way to a new SYN: their clients may be about to answer. */
-#define TCP_SYN_YOUNG_NS 50000000ull
-
 struct tcp_syn_pool {
 	struct tcp_slab entries;
 	struct tcp_link levels[TCP_SYN_LEVELS]; // one delay each

@@ -102,6 +102,40 @@ static const char *check_rates(struct oracle_side *me, const struct view *v,
 	return NULL;
 }
 
+/*
+ * RFC 9293 3.4.1, RFC 4987 3.6: a listener that keeps nothing, or no longer, answers each SYN as
+ * the first, until it has been seen to go on from one of its numbers.
+ */
+static bool may_change_isn(struct oracle_side *me, const struct view *v)
+{
+	if (me->reset)
+		return true;
+	return v->flags & TCP_ACK && !me->spoke && me->answers_count < ORACLE_ANSWERS_MAX;
+}
+
+static void note_answer(struct oracle_side *me, const struct view *v)
+{
+	me->isn = v->seq;
+	me->scale = v->options.wscale;
+	me->scale_offered = v->options.has_wscale;
+	if (me->answers_count < ORACLE_ANSWERS_MAX)
+		me->answers[me->answers_count++] =
+			(struct oracle_answer){me->isn, me->scale, me->scale_offered};
+}
+
+/* Which of the answers the connection is of. */
+static void note_speech(struct oracle_side *me, const struct view *v)
+{
+	for (uint32_t i = 0; i < me->answers_count && !me->spoke; i++) {
+		if (v->seq != me->answers[i].isn + 1)
+			continue;
+		me->isn = me->answers[i].isn;
+		me->scale = me->answers[i].scale;
+		me->scale_offered = me->answers[i].scale_offered;
+	}
+	me->spoke = true;
+}
+
 const char *oracle_sent(struct oracle *o, int from, const struct tcp_segment *segment,
 			const struct tcp_conn *conn)
 {
@@ -112,20 +146,25 @@ const char *oracle_sent(struct oracle *o, int from, const struct tcp_segment *se
 	if (!view_of(segment->header.ptr, (uint32_t)segment->header.len, segment->payload_len, &v))
 		return "malformed options";
 	if (v.flags & TCP_SYN) {
-		if (me->syn_sent && v.seq != me->isn && !me->reset)
-			return "initial sequence number changed";
-		if (me->syn_sent && v.seq != me->isn)
-			*me = (struct oracle_side){.syn_received = true, .syn_wnd = me->syn_wnd};
+		if (me->syn_sent && v.seq != me->isn) {
+			struct oracle_side before = *me;
+
+			if (!may_change_isn(me, &v))
+				return "initial sequence number changed";
+			*me = (struct oracle_side){.syn_received = true, .syn_wnd = before.syn_wnd};
+			memcpy(me->answers, before.answers, sizeof(me->answers));
+			me->answers_count = before.reset ? 0 : before.answers_count;
+		}
 		if (!me->syn_sent && me->syn_received) {
 			me->allowed = v.seq + 1 + me->syn_wnd;
 			me->peer_ack = v.seq;
 			me->offered = true;
 		}
 		me->syn_sent = true;
-		me->isn = v.seq;
-		me->scale = v.options.wscale;
-		me->scale_offered = v.options.has_wscale;
+		note_answer(me, &v);
 	}
+	if (!(v.flags & (TCP_SYN | TCP_RST)))
+		note_speech(me, &v);
 	me->reset = me->reset || v.flags & TCP_RST;
 	wrong = check_ack(o, from, &v);
 	if (!wrong && !(v.flags & (TCP_SYN | TCP_RST)))

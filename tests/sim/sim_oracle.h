@@ -12,10 +12,22 @@
  * A bystander who sees what each side of one connection sends and receives, and knows what TCP
  * forbids. It keeps its own account and asks the stack for nothing but cwnd.
  */
+#define ORACLE_ANSWERS_MAX 16
+
+/* What a listener has answered a SYN with. */
+struct oracle_answer {
+	tcp_seq isn;
+	uint8_t scale;
+	bool scale_offered;
+};
+
 struct oracle_side {
 	bool syn_sent, syn_received, acked, fin_sent, offered;
 	bool reset; // a RST ended it: a late duplicate of the SYN may begin another
+	bool spoke; // sent something beyond its SYN
 	tcp_seq isn;
+	struct oracle_answer answers[ORACLE_ANSWERS_MAX];
+	uint32_t answers_count;
 	tcp_seq peer_isn;
 	tcp_seq ack;      // highest sent
 	tcp_seq edge;     // right edge it has offered

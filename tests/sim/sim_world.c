@@ -117,7 +117,7 @@ static void init_side(struct sim_world *w, int index)
 	struct sim_side *side = &w->sides[index];
 	struct tcp_config config = {
 		.conns_max = SIM_CONNS_MAX,
-		.syn_max = SIM_CONNS_MAX,
+		.syn_max = rng_below(&w->rng, 4) ? SIM_CONNS_MAX : 1, // or cookies
 		.time_wait_max = SIM_CONNS_MAX,
 		.mtu = mtus[rng_below(&w->rng, ARRAY_COUNT(mtus))],
 		.rcv_wnd_bytes = windows[rng_below(&w->rng, ARRAY_COUNT(windows))],

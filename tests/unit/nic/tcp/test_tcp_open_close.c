@@ -205,57 +205,6 @@ static void test_lost_syn_ack_is_sent_again_and_given_up(void **state)
 	finish(p);
 }
 
-static void test_syn_flood_is_bounded_and_never_reset(void **state)
-{
-	struct peer *p = start();
-
-	for (uint16_t i = 0; i < 20; i++) {
-		p->flow.remote_port = (uint16_t)(1000 + i);
-		peer_send(p, "S", 0, 0, "");
-	}
-	assert_int_equal(p->stack->syns.entries.used, 8);
-	assert_int_equal(peer_drops(p, DROP_TCP_SYN_FULL), 12);
-	assert_int_equal(peer_count(p, TCP_COUNT_RST_OUT), 0);
-	p->flow.remote_port = 1007;
-	finish(p);
-}
-
-/* RFC 4987 3.3: what waits in vain gives way, so a client beside the flood gets in at once. */
-static void test_syn_flood_does_not_shut_out_the_living(void **state)
-{
-	struct peer *p = start();
-
-	for (uint16_t i = 0; i < 8; i++) {
-		p->flow.remote_port = (uint16_t)(1000 + i);
-		peer_send(p, "S", 0, 0, "");
-	}
-	peer_advance(p, 49); // the young stay, their clients may be about to answer
-	peer_discard(p);
-	p->flow.remote_port = 2000;
-	peer_send(p, "S", 0, 0, "");
-	peer_expect_nothing(p);
-	peer_advance(p, 1);
-	peer_handshake(p);
-	assert_int_equal(p->opened, 1);
-	assert_int_equal(p->stack->syns.entries.used, 7);
-	// Also in the order of their age when some have been answered again and again.
-	peer_advance(p, 800);
-	peer_discard(p);
-	assert_int_equal(peer_drops(p, DROP_TCP_SYN_FULL), 2);
-	for (uint16_t i = 0; i < 20; i++) {
-		p->flow.remote_port = (uint16_t)(3000 + i);
-		peer_send(p, "S", 0, 0, "");
-	}
-	assert_int_equal(p->stack->syns.entries.used, 8);
-	assert_int_equal(peer_drops(p, DROP_TCP_SYN_FULL), 2 + 19);
-	assert_int_equal(peer_count(p, TCP_COUNT_RST_OUT), 0);
-	peer_discard(p);
-	p->flow.remote_port = 2000;
-	peer_send(p, "R", 1, 0, "");
-	assert_int_equal(p->closed, 1);
-	finish(p);
-}
-
 static void test_wrong_ack_in_syn_received_is_reset(void **state)
 {
 	struct peer *p = start();
@@ -522,8 +471,6 @@ int main(void)
 		cmocka_unit_test(test_fin_before_its_data_waits_for_the_gap),
 		cmocka_unit_test(test_ack_with_data_and_fin_completes_handshake),
 		cmocka_unit_test(test_lost_syn_ack_is_sent_again_and_given_up),
-		cmocka_unit_test(test_syn_flood_is_bounded_and_never_reset),
-		cmocka_unit_test(test_syn_flood_does_not_shut_out_the_living),
 		cmocka_unit_test(test_wrong_ack_in_syn_received_is_reset),
 		cmocka_unit_test(test_unknown_flow_is_reset_but_a_reset_is_not),
 		cmocka_unit_test(test_reset_flood_is_limited),
