@@ -198,6 +198,24 @@ static int start_table(struct appliance *a, char *why)
 	return result;
 }
 
+static void allow_networks(const struct config *config, struct ip_config *ip)
+{
+	struct config_network networks[CONFIG_NETWORKS_MAX];
+	int count = config_parse_networks(config->allow_from, networks);
+
+	INVARIANT(count >= 0); // config_load() has checked
+	for (int i = 0; i < count; i++) {
+		struct ip_network *allowed = &ip->allowed[i];
+
+		allowed->mask = be32_from_host(UINT32_MAX << (32 - networks[i].prefix_bits));
+		memcpy(&allowed->address.raw, networks[i].address, sizeof(networks[i].address));
+		allowed->address.raw &= allowed->mask.raw;
+	}
+	ip->allowed_count = (uint32_t)count;
+}
+
+_Static_assert(CONFIG_NETWORKS_MAX <= IP_NETWORKS_MAX, "all of them fit");
+
 static struct ip_config ip_settings(const struct appliance *a)
 {
 	const struct config *config = a->config;
@@ -218,6 +236,7 @@ static struct ip_config ip_settings(const struct appliance *a)
 	memcpy(&ip.gateway.raw, gateway, sizeof(gateway));
 	memcpy(ip.mac, a->info.mac, sizeof(ip.mac));
 	ip.prefix_len = (uint8_t)prefix_bits;
+	allow_networks(config, &ip);
 	return ip;
 }
 

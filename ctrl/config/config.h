@@ -23,11 +23,12 @@
  * apply function that stores into atomics there.
  */
 
-#define CONFIG_TEXT_MAX  256 // bytes of a text value, with its terminator
-#define CONFIG_VALUE_MAX 512 // bytes of any value as text, with its terminator
-#define CONFIG_WHY_MAX   320 // bytes of a reason, with its terminator
-#define CONFIG_PATH_MAX  4096
-#define CONFIG_CORES_MAX 64
+#define CONFIG_TEXT_MAX     256 // bytes of a text value, with its terminator
+#define CONFIG_VALUE_MAX    512 // bytes of any value as text, with its terminator
+#define CONFIG_WHY_MAX      320 // bytes of a reason, with its terminator
+#define CONFIG_PATH_MAX     4096
+#define CONFIG_CORES_MAX    64
+#define CONFIG_NETWORKS_MAX 16
 
 enum config_poll_idle {
 	CONFIG_POLL_AUTO,
@@ -156,7 +157,16 @@ MUST_USE int config_rewrite(const struct config_store *store);
  * config_load() that succeeded.
  */
 MUST_USE bool config_parse_ip4(const char *text, uint8_t address[4]);
+
 MUST_USE bool config_parse_cidr(const char *text, uint8_t address[4], unsigned *prefix_bits);
+
+struct config_network {
+	uint8_t address[4];
+	unsigned prefix_bits;
+};
+
+/* "10.0.0.0/8,192.168.7.0/24": how many, or -1 when it is malformed or there are too many. */
+int config_parse_networks(const char *text, struct config_network networks[CONFIG_NETWORKS_MAX]);
 
 /*
  * "1-3,5" -> 1 2 3 5. Returns how many (0 for ""), or -1 when malformed, doubled or more than

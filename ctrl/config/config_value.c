@@ -279,6 +279,26 @@ bool config_parse_cidr(const char *text, uint8_t address[4], unsigned *prefix_bi
 	return true;
 }
 
+int config_parse_networks(const char *text, struct config_network networks[CONFIG_NETWORKS_MAX])
+{
+	char copy[CONFIG_TEXT_MAX];
+	char *rest = copy, *word;
+	int count = 0;
+
+	if (*text == '\0')
+		return 0;
+	snprintf(copy, sizeof(copy), "%s", text);
+	while ((word = strsep(&rest, ","))) {
+		struct config_network network;
+
+		if (count == CONFIG_NETWORKS_MAX ||
+		    !config_parse_cidr(word, network.address, &network.prefix_bits))
+			return -1;
+		networks[count++] = network;
+	}
+	return count;
+}
+
 /* One "a" or "a-b" up to a comma or the end; NULL when it is malformed. */
 static const char *parse_range(const char *text, uint64_t *first, uint64_t *last)
 {
@@ -355,6 +375,17 @@ bool config_check_cidr(const char *value, char *why)
 	return *value == '\0' || config_parse_cidr(value, address, &bits) ||
 	       refuse(why,
 		      "argument must be an IPv4 address and prefix length such as 10.99.0.2/24");
+}
+
+bool config_check_networks(const char *value, char *why)
+{
+	struct config_network networks[CONFIG_NETWORKS_MAX];
+
+	return config_parse_networks(value, networks) >= 0 ||
+	       refuse(why,
+		      "argument must be a list of at most %d networks such as "
+		      "10.0.0.0/8,192.168.7.0/24",
+		      CONFIG_NETWORKS_MAX);
 }
 
 bool config_check_cores(const char *value, char *why)

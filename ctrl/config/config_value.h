@@ -21,4 +21,5 @@ bool config_check_any(const char *value, char *why);
 bool config_check_ip4(const char *value, char *why);
 bool config_check_ip4_or_empty(const char *value, char *why);
 bool config_check_cidr(const char *value, char *why);
+bool config_check_networks(const char *value, char *why);
 bool config_check_cores(const char *value, char *why);

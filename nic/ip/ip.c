@@ -46,11 +46,13 @@ struct ip_stack *ip_new(const struct ip_config *config, struct neigh_table *neig
 		.reachable_ns =
 			config->arp_reachable_ns ? config->arp_reachable_ns : REACHABLE_DEFAULT_NS,
 		.icmp_interval_ns = config->icmp_rate ? NS_PER_S / config->icmp_rate : 0,
+		.allowed_count = config->allowed_count,
 		.neighbours = neighbours,
 		.port = port,
 		.drops = drops,
 	};
 	memcpy(ip->mac, config->mac, ETH_MAC_BYTES);
+	memcpy(ip->allowed, config->allowed, sizeof(ip->allowed));
 	if (!ip_peers_init(&ip->peers, config->peers_max)) {
 		free(ip);
 		return NULL;

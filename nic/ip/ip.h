@@ -16,12 +16,21 @@
 struct ip_stack;
 struct neigh_table;
 
+/* A range of addresses. */
+struct ip_network {
+	struct be32 address, mask;
+};
+
+#define IP_NETWORKS_MAX 16
+
 struct ip_config {
 	struct be32 address; // ours
 	uint8_t prefix_len;  // of our network
 	struct be32 gateway; // raw 0: none
 	uint8_t mac[6];
-	uint16_t mtu;              // bytes of IP packet
+	uint16_t mtu;                               // bytes of IP packet
+	struct ip_network allowed[IP_NETWORKS_MAX]; // whose hosts TCP and UDP is taken from
+	uint32_t allowed_count;                     // 0: from everybody
 	uint32_t icmp_rate;        // ICMP and unreachable replies per second and worker
 	uint32_t peers_max;        // entries of remote hosts per worker
 	uint64_t arp_reachable_ns; // age at which an entry is asked for again

@@ -28,6 +28,18 @@ bool ip4_host_valid(const struct ip_stack *ip, struct be32 address)
 	return true;
 }
 
+/*
+ * Whether the source may talk to us at all (allow-from). ICMP is let through, for errors about our
+ * segments come from routers anywhere.
+ */
+static bool allowed(const struct ip_stack *ip, const struct ip4_header *header)
+{
+	for (uint32_t i = 0; i < ip->allowed_count; i++)
+		if ((header->src.raw & ip->allowed[i].mask.raw) == ip->allowed[i].address.raw)
+			return true;
+	return header->protocol == IP_PROTOCOL_ICMP;
+}
+
 /* True when the options are well formed and none asks for a route of its own. */
 static bool options_good(const uint8_t *at, const uint8_t *end)
 {
@@ -156,6 +168,8 @@ enum ip_verdict ip4_input(struct ip_stack *ip, struct frame *frame, struct ip_pa
 		return ip_drop(ip, DROP_IP4_NOT_OURS);
 	if (unlikely(!ip4_host_valid(ip, header->src)))
 		return ip_drop(ip, DROP_IP4_SOURCE);
+	if (unlikely(ip->allowed_count > 0) && !allowed(ip, header))
+		return ip_drop(ip, DROP_IP4_NOT_ALLOWED);
 	if (unlikely(be16_to_host(header->fragment) & IP4_FRAGMENT_MASK))
 		return ip_drop(ip, DROP_IP4_FRAGMENT);
 	packet->l4 = (const uint8_t *)header + header_len;

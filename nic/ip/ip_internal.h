@@ -44,6 +44,8 @@ struct ip_stack {
 	struct be32 address;
 	struct be32 mask;
 	struct be32 gateway;
+	struct ip_network allowed[IP_NETWORKS_MAX]; // whom TCP and UDP is taken from
+	uint32_t allowed_count;                     // 0: everybody
 	uint8_t mac[ETH_MAC_BYTES];
 	uint8_t prefix_len;
 	uint32_t mtu;

@@ -137,6 +137,21 @@ def check_workers_have_cores_to_themselves():
                 assert threads[name] == control, (options, threads)
 
 
+def check_allow_from():
+    """Clients of other networks get no answer, and are counted."""
+    stranger = "10.98.0.77"
+    with Appliance(options=("--allow-from", f"10.1.0.0/16,{harness.CLIENT}/32")) as appliance:
+        device = next(line.split()[1].rstrip(":").split("@")[0] for line in sh("ip", "-o", "addr").splitlines()
+                      if harness.CLIENT in line)
+        sh("ip", "addr", "add", f"{stranger}/24", "dev", device)
+        with harness.expect_error(TimeoutError):
+            socket.create_connection((SERVER, 6379), timeout=1, source_address=(stranger, 0))
+        with socket.create_connection((SERVER, 6379), timeout=10, source_address=(harness.CLIENT, 0)) as s:
+            s.sendall(b"PING\r\n")
+            assert s.recv(16) == b"+PONG\r\n"
+        assert appliance.metrics()['wirecache_drops_total{reason="ip4_not_allowed"}'] > 0
+
+
 def check_crash_leaves_nothing():
     appliance = Appliance()
     with appliance:
@@ -165,6 +180,7 @@ def main():
     checks.run("SIGTERM while the control thread is asked without end", check_sigterm_while_control_is_asked)
     if os.cpu_count() == 2:
         checks.run("workers have their cores to themselves", check_workers_have_cores_to_themselves)
+    checks.run("allow-from", check_allow_from)
     checks.run("a start after kill -9", check_crash_leaves_nothing)
     checks.run("a port that is taken", check_port_busy)
     checks.finish()

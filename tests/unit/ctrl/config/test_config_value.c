@@ -62,6 +62,18 @@ static const struct value_case cases[] = {
 	{"nic-gateway", "", "", NULL},
 	{"nic-gateway", "10.0.0.1", "10.0.0.1", NULL},
 	{"nic-gateway", "fe80::1", NULL, "IPv4 address"},
+	{"allow-from", "", "", NULL},
+	{"allow-from", "10.0.0.0/8", "10.0.0.0/8", NULL},
+	{"allow-from", "10.1.2.3/8,192.168.7.1/32", "10.1.2.3/8,192.168.7.1/32", NULL},
+	{"allow-from", "10.0.0.0/8,", NULL, "networks such as"},
+	{"allow-from", "10.0.0.0", NULL, "networks such as"},
+	{"allow-from", "10.0.0.0/0", NULL, "networks such as"},
+	{"allow-from", "fe80::/10", NULL, "networks such as"},
+	{"allow-from",
+	 "1.0.0.0/8,2.0.0.0/8,3.0.0.0/8,4.0.0.0/8,5.0.0.0/8,6.0.0.0/8,7.0.0.0/8,8.0.0.0/8,"
+	 "9.0.0.0/8,10.0.0.0/8,11.0.0.0/8,12.0.0.0/8,13.0.0.0/8,14.0.0.0/8,15.0.0.0/8,"
+	 "16.0.0.0/8,17.0.0.0/8",
+	 NULL, "at most 16"},
 	{"admin-bind", "", NULL, "IPv4 address"},
 	{"worker-cores", "1-3,5", "1-3,5", NULL},
 	{"worker-cores", "3-1", NULL, "list of"},

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "nic/ip/ip_internal.h"
 #include "tests/unit/nic/ip/ip_fixture.h"
 
 /* Received IPv4 packets, and Ethernet below them: every verdict and every reason to drop one. */
@@ -128,10 +129,76 @@ static void test_input_verdict_and_reason(void **state)
 	}
 }
 
+struct allow_case {
+	const char *name;
+	uint32_t networks[3][2]; // address and mask
+	uint32_t count;
+	struct fixture_frame frame; // from 10.99.0.1
+	enum ip_verdict verdict;
+	const char *drops;
+};
+
+#define TCP_FRAME                                                                                  \
+	{                                                                                          \
+		FRAME_TCP_SYN                                                                      \
+	}
+#define SLASH_8  0xff000000
+#define SLASH_24 0xffffff00
+#define SLASH_32 0xffffffff
+
+static const struct allow_case allow_cases[] = {
+	{"no list", {{0}}, 0, TCP_FRAME, IP_TCP, ""},
+	{"its host", {{0x0a630001, SLASH_32}}, 1, TCP_FRAME, IP_TCP, ""},
+	{"its network", {{0x0a000000, SLASH_8}}, 1, TCP_FRAME, IP_TCP, ""},
+	{"the last of three",
+	 {{0x0b000000, SLASH_8}, {0x0a640000, SLASH_24}, {0x0a630000, SLASH_24}},
+	 3,
+	 TCP_FRAME,
+	 IP_TCP,
+	 ""},
+	{"another host", {{0x0a630003, SLASH_32}}, 1, TCP_FRAME, IP_DONE, "ip4_not_allowed"},
+	{"other networks",
+	 {{0x0b000000, SLASH_8}, {0x0a640000, SLASH_24}},
+	 2,
+	 TCP_FRAME,
+	 IP_DONE,
+	 "ip4_not_allowed"},
+	{"udp, too", {{0x0b000000, SLASH_8}}, 1, {FRAME_UDP_HELLO}, IP_DONE, "ip4_not_allowed"},
+	{"a protocol that we do not speak",
+	 {{0x0b000000, SLASH_8}},
+	 1,
+	 {FRAME_TCP_SYN, {{AT_IP_PROTO, "02"}}, .fix = FIX_IP},
+	 IP_DONE,
+	 "ip4_not_allowed"},
+};
+
+static void test_allow_from_lets_its_networks_in(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_COUNT(allow_cases); i++) {
+		const struct allow_case *c = &allow_cases[i];
+
+		print_message("%s\n", c->name);
+		f->ip->allowed_count = c->count;
+		for (uint32_t n = 0; n < c->count; n++)
+			f->ip->allowed[n] = (struct ip_network){be32_from_host(c->networks[n][0]),
+								be32_from_host(c->networks[n][1])};
+		fixture_drops(f);
+		fixture_clear_sent(f);
+		assert_int_equal(fixture_input(f, &c->frame), c->verdict);
+		assert_string_equal(fixture_drops(f), c->drops);
+		assert_int_equal(f->sent_count, 0); // not a word to strangers
+	}
+	f->ip->allowed_count = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_input_verdict_and_reason, fixture_setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_allow_from_lets_its_networks_in, fixture_setup,
 						fixture_teardown),
 	};
 
