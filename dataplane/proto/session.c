@@ -117,6 +117,7 @@ void session_run(struct session_host *host)
 		host->run_tsc += batch_tsc;
 	}
 	batch->number++;
+	table_drop_found(host->cmd->tt);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct request *r = &batch->requests[i];
 

@@ -120,7 +120,7 @@ bool table_overwrite(struct table_thread *t, struct table_change *change,
 }
 
 /*
- * From here until the thread's next table_set_time() no item changes that it finds in a bucket
+ * From here until the thread's next table_drop_found() no item changes that it finds in a bucket
  * which is unlocked then: a writer locks and then looks at `holders`, we count and then look at the
  * lock, and one of the two sees the other.
  */
@@ -132,8 +132,11 @@ COLD void stable__hold(struct table_thread *t)
 	t->copies_used = COPIES_BYTES;
 }
 
-COLD void stable__release(struct table_thread *t)
+void table_drop_found(struct table_thread *t)
 {
+	t->copies_used = 0;
+	if (likely(!t->holds))
+		return;
 	atomic_fetch_sub(&t->table->holders, 1);
 	t->holds = false;
 }

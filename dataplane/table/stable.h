@@ -9,7 +9,7 @@
  * change. The item's version word is the sequence lock of the bytes behind it. Keys that are
  * written once and read often cost nobody a copy.
  *
- * Copies fill a few KB per thread and are dropped by table_set_time(). Where they do not fit, the
+ * Copies fill a few KB per thread and are dropped by table_drop_found(). Where they do not fit, the
  * thread makes all writers hold still instead: from then on they replace.
  */
 
@@ -39,7 +39,7 @@ static inline bool stable__has_room(const struct table_thread *t, uint64_t items
 	return items <= (COPIES_BYTES - t->copies_used) / COPY_MAX;
 }
 
-/* What may be read until the next table_set_time(). There is room, or everybody holds still. */
+/* What may be read until table_drop_found(). There is room, or everybody holds still. */
 static inline struct item *stable__item(struct table_thread *t, struct item *item)
 {
 	if (likely(!(item__flags(item) & ITEM_REWRITTEN)) || unlikely(t->holds))
@@ -66,6 +66,5 @@ static inline struct item *stable__item(struct table_thread *t, struct item *ite
 	return (struct item *)to;
 }
 
-/* overwrite.c */
+/* overwrite.c; table_drop_found() ends it. */
 void stable__hold(struct table_thread *t);
-void stable__release(struct table_thread *t);

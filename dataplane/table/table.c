@@ -216,9 +216,7 @@ void table_thread_close(struct table_thread *t)
 	t->scan_capacity = 0;
 	t->pool_count = 0;
 	t->reserve_left_bytes = 0;
-	t->copies_used = 0;
-	if (t->holds)
-		stable__release(t);
+	table_drop_found(t);
 	table__own_thread_set(NULL);
 	table__arena_unbind(t);
 	rcu_unregister_thread();

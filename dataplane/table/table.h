@@ -19,7 +19,7 @@
  *   Only a thread opened with may_write takes bucket locks. On the appliance those are the pinned
  *   workers, because a thread that sleeps with a bucket locked would stall the others; unit tests
  *   open whatever they like. A pointer to an item is good until the calling thread's next
- *   rcu_quiescent(), rcu_offline() or table_set_time().
+ *   rcu_quiescent(), rcu_offline(), table_set_time() or table_drop_found().
  *
  * Guarantees
  *   T1  Single-key operations are linearizable. A lookup's point is its load of the slot, or of
@@ -121,6 +121,9 @@ void table_thread_close(struct table_thread *t);
  * versions. Both are the caller's; the table reads no clock. Drops all items that were found.
  */
 void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns);
+
+/* Drops all items that were found: to be called where a burst of commands goes on for long. */
+void table_drop_found(struct table_thread *t);
 
 struct bucket;
 

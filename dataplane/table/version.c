@@ -31,9 +31,7 @@ void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns)
 	t->wall_ms = wall_ms;
 	t->now_ns = now_ns;
 	access__clock(t);
-	t->copies_used = 0;
-	if (unlikely(t->holds))
-		stable__release(t);
+	table_drop_found(t);
 	table__version_seen(t, version_base(t->table, wall_ms, now_ns) +
 				       (now_ns >> VERSION_TICK_SHIFT));
 }

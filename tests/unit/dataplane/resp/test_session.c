@@ -6,6 +6,7 @@
 #include "dataplane/proto/batch.h"
 #include "dataplane/proto/landing.h"
 #include "dataplane/proto/stash.h"
+#include "dataplane/table/table_internal.h"
 #include "tests/fakes/fake_session.h"
 
 #include <setjmp.h>
@@ -580,9 +581,31 @@ static void test_memcache_chosen_by_first_byte(void **state)
 	free((void *)(uintptr_t)value.ptr);
 }
 
+/*
+ * Of one long burst the items that were found are dropped batch by batch: or writers would have to
+ * replace what they might store over.
+ */
+static void test_long_pipeline_does_not_keep_writers_from_storing_over(void **state)
+{
+	struct fake_session *f = *state;
+	struct fake_out input;
+
+	send_text(f, "SET k one\r\nSET k two\r\n"); // it may be stored over from here on
+	assert_replies(f, "+OK\r\n+OK\r\n");
+	fake_out_init(&input);
+	for (int i = 0; i < 4000; i++)
+		OUT_LITERAL(&input.out, "GET k\r\n");
+	fake_session_send(f, fake_out_bytes(&input));
+	assert_int_equal(fake_session_take(f).len, 4000 * strlen("$3\r\ntwo\r\n"));
+	assert_int_equal(f->tt->copies_used, 0);
+	assert_int_equal(f->table->holders, 0);
+	fake_out_fini(&input);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_long_pipeline_does_not_keep_writers_from_storing_over),
 		cmocka_unit_test(test_landing_long_values_kept_by_reference),
 		cmocka_unit_test(test_landing_several_in_one_request_each_in_place),
 		cmocka_unit_test(test_landing_every_split_near_the_ends_same_reply),
