@@ -25,10 +25,13 @@
 static __thread struct table_thread *own_thread; // the last one opened here
 
 /*
- * Freed memory in debug builds. To whoever still looks at it an item of these bytes has no flag set
- * (item.c), so it shows a wrong key and value, and no pointer into nowhere.
+ * Freed memory in debug builds. To whoever still looks at it an item of these bytes has no option
+ * and is not about to change, so it shows a wrong key and value, and no pointer into nowhere.
  */
-#define POISON 0xd0
+#define POISON 0x10
+
+_Static_assert((POISON & (ITEM_OPTIONS | ITEM_REWRITTEN | ITEM_CHANGES)) == 0,
+	       "nobody follows or waits for what is in it");
 
 static void poison(void *ptr, size_t size_bytes)
 {
