@@ -58,6 +58,9 @@ static bool init_memory(struct tcp_stack *stack)
 	ok = ok && tcp_sendq_pool_init(&stack->sendq_pool, c->snd_pool_bytes);
 	ok = ok &&
 	     tcp_ooo_pool_init(&stack->ooo_pool, c->ooo_pool_bytes, c->ooo_conn_bytes, c->mtu);
+	// Few connections lack something at any time; those that find none left wait for their timer.
+	ok = ok && tcp_slab_init(&stack->boards, sizeof(struct tcp_scoreboard),
+				 c->conns_max / 8 + TCP_BOARDS_MIN);
 	if (!ok)
 		return false;
 	tcp_slab_set_walked(&stack->conns);
@@ -115,6 +118,7 @@ void tcp_free(struct tcp_stack *stack)
 	tcp_slab_fini(&stack->time_waits.entries);
 	tcp_sendq_pool_fini(&stack->sendq_pool);
 	tcp_ooo_pool_fini(&stack->ooo_pool);
+	tcp_slab_fini(&stack->boards);
 	free(stack);
 }
 

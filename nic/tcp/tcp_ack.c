@@ -18,9 +18,10 @@ void tcp__ack_advance(struct tcp_conn *conn, tcp_seq ack, uint32_t tsecr)
 	if (tcp_out_full(conn))
 		tcp__set(conn, TCP_F_FULL);
 	tcp__rtt_acked(conn, ack, tsecr);
-	if (unlikely(tcp__has(conn, TCP_F_RTO_UNDO)) && tcp__cc_undo_timeout(conn, tsecr)) {
+	if (unlikely(tcp__has(conn, TCP_F_UNDO)) && tcp__cc_undo(conn, tsecr)) {
 		conn->snd_nxt = conn->snd_max;
 		tcp_sendq_rewind(&conn->sendq);
+		tcp__recovery_restart(conn);
 	}
 	conn->snd_una = ack;
 	conn->progress_ns = stack->now_ns;
@@ -33,6 +34,8 @@ void tcp__ack_advance(struct tcp_conn *conn, tcp_seq ack, uint32_t tsecr)
 	}
 	tcp__cc_acked(conn, acked);
 	conn->dup_acks = 0;
+	if (unlikely(conn->board || conn->probed))
+		tcp__recovery_acked(conn);
 	// RFC 6298 5.2, 5.3
 	if (conn->snd_max == ack)
 		conn->rtx_deadline_ns = TCP_NEVER_NS;
@@ -82,24 +85,6 @@ static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg,
 	       conn->snd_max != conn->snd_una && seg->wnd << conn->snd_scale == conn->snd_wnd;
 }
 
-/* Bytes after a gap that the peer says it has (RFC 2018). */
-static uint32_t sacked_bytes(const struct tcp_conn *conn, const struct tcp_seg *seg)
-{
-	const struct tcp_sack_block *blocks = seg->options.sack;
-	uint32_t count = tcp__has(conn, TCP_F_SACK) ? seg->options.sack_count : 0;
-	uint32_t bytes = 0;
-	// The first may report a duplicate inside the second (RFC 2883 4).
-	bool repeats = count > 1 && tcp_seq_ge(blocks[0].start, blocks[1].start) &&
-		       tcp_seq_le(blocks[0].end, blocks[1].end);
-
-	for (uint32_t i = repeats ? 1 : 0; i < count; i++)
-		if (tcp_seq_gt(blocks[i].start, seg->ack) &&
-		    tcp_seq_gt(blocks[i].end, blocks[i].start) &&
-		    tcp_seq_le(blocks[i].end, conn->snd_max))
-			bytes += blocks[i].end - blocks[i].start;
-	return bytes;
-}
-
 bool tcp__input_ack(struct tcp_conn *conn, const struct tcp_seg *seg)
 {
 	struct tcp_stack *stack = conn->stack;
@@ -119,13 +104,14 @@ bool tcp__input_ack(struct tcp_conn *conn, const struct tcp_seg *seg)
 				 tcp__has(conn, TCP_F_TIMESTAMPS) ? seg->options.tsecr : 0);
 	// 5c. The send window, also from segments that acknowledge nothing.
 	window_changed = tcp_seq_ge(seg->ack, conn->snd_una) && update_window(conn, seg, advances);
-	// 5d. Loss detection.
+	// 5d. Loss detection: by what has arrived, or by counting ACKs of a peer that does not say.
 	if (!advances && is_duplicate(conn, seg, window_changed)) {
 		tcp__count(stack, TCP_COUNT_DUP_ACKS);
-		tcp__cc_dup_ack(conn);
+		if (!tcp__has(conn, TCP_F_SACK))
+			tcp__cc_dup_ack(conn);
 		tcp__touch(conn);
 	}
-	if (unlikely(seg->options.sack_count > 0) && seg->ack == conn->snd_una)
-		tcp__cc_sacked(conn, sacked_bytes(conn, seg));
+	if (unlikely(seg->options.sack_count > 0) && tcp__has(conn, TCP_F_SACK))
+		tcp__recovery_sacked(conn, seg);
 	return true;
 }

@@ -2,10 +2,10 @@
 #include "nic/tcp/tcp_stack.h"
 
 /*
- * Congestion control: slow start, congestion avoidance, NewReno fast recovery and the answer to
+ * Congestion control, NewReno: slow start, congestion avoidance, fast recovery and the answer to
  * time-outs (RFC 5681, 6582), growth only while the window is used (RFC 7661), undo of needless
- * time-outs (RFC 3522). tcp_ack.c and tcp_timer.c report events; tcp_output.c keeps the flight
- * below cwnd. All sizes in bytes.
+ * reductions (RFC 3522). tcp_ack.c, tcp_recovery.c and tcp_timer.c report events; tcp_output.c
+ * keeps what is in flight below cwnd. All sizes in bytes.
  */
 
 #define INITIAL_SEGMENTS  10 // RFC 6928
@@ -38,11 +38,19 @@ static uint32_t halved(const struct tcp_conn *conn, uint32_t flight)
 	return flight / 2 > 2 * smss ? flight / 2 : 2 * smss;
 }
 
-/* RFC 6582 3.2: an ACK during fast recovery. */
+/* An ACK during fast recovery: RFC 6582 3.2. */
 static void recovery_acked(struct tcp_conn *conn, uint32_t acked)
 {
 	uint32_t smss = conn->segment_max;
 
+	if (tcp__has(conn, TCP_F_SACK)) {
+		// RFC 6675 5: the pipe was kept at ssthresh, so there is nothing to deflate.
+		if (tcp_seq_ge(conn->snd_una, conn->recover)) {
+			tcp__clear(conn, TCP_F_RECOVERY);
+			tcp__clear(conn, TCP_F_RETRANSMIT);
+		}
+		return;
+	}
 	if (tcp_seq_ge(conn->snd_una, conn->recover)) {
 		// Step 3, full acknowledgment, the careful variant that avoids a burst.
 		uint32_t flight = tcp__flight(conn);
@@ -88,19 +96,40 @@ void tcp__cc_acked(struct tcp_conn *conn, uint32_t acked)
 	}
 }
 
-static void enter_recovery(struct tcp_conn *conn)
+/* What an ACK may prove to have been needless (RFC 3522): only its timestamp can tell. */
+static void prepare_undo(struct tcp_conn *conn)
 {
-	// RFC 6582 3.2 step 2: duplicates of what a time-out sent again are no sign of loss.
-	if (tcp_seq_lt(conn->snd_una, conn->recover))
-		return;
+	conn->undo_cwnd = conn->cwnd;
+	conn->undo_ssthresh = conn->ssthresh;
+	conn->undo_ts = conn->stack->now_ms + conn->ts_offset;
+	conn->undo_sent_ns = conn->last_tx_ns;
+	if (tcp__has(conn, TCP_F_TIMESTAMPS))
+		tcp__set(conn, TCP_F_UNDO);
+}
+
+/* A loss has been found, by duplicates (RFC 6582 3.2) or on the scoreboard (RFC 6675 5). */
+void tcp__cc_enter_recovery(struct tcp_conn *conn)
+{
+	prepare_undo(conn);
 	conn->ssthresh = halved(conn, tcp__flight(conn));
-	conn->cwnd = conn->ssthresh + 3 * conn->segment_max;
+	conn->cwnd = conn->ssthresh;
+	// What the duplicates stand for has left the network; with SACK, the pipe knows.
+	if (!tcp__has(conn, TCP_F_SACK))
+		conn->cwnd += DUP_ACK_THRESHOLD * conn->segment_max;
 	conn->recover = conn->snd_max;
 	conn->cwnd_credit = 0;
 	tcp__set(conn, TCP_F_RECOVERY);
 	tcp__set(conn, TCP_F_RETRANSMIT);
 	tcp__count(conn->stack, TCP_COUNT_FAST_RETRANSMITS);
 	tcp__touch(conn);
+}
+
+/* A loss that has been mended without recovery (RFC 8985 7.4.2). */
+void tcp__cc_reduce(struct tcp_conn *conn)
+{
+	conn->ssthresh = halved(conn, conn->cwnd);
+	conn->cwnd = conn->ssthresh;
+	conn->cwnd_credit = 0;
 }
 
 void tcp__cc_dup_ack(struct tcp_conn *conn)
@@ -116,35 +145,24 @@ void tcp__cc_dup_ack(struct tcp_conn *conn)
 			conn->cwnd += smss;
 		return;
 	}
-	if (conn->dup_acks == DUP_ACK_THRESHOLD)
-		enter_recovery(conn);
-}
-
-/*
- * The peer lacks what is at snd_una and has this much beyond (RFC 6675 4, IsLost). A receiver that
- * merges segments on their way in sends one duplicate for many of them, which counting would miss.
- */
-void tcp__cc_sacked(struct tcp_conn *conn, uint32_t bytes)
-{
-	if (!tcp__has(conn, TCP_F_RECOVERY) && bytes > (DUP_ACK_THRESHOLD - 1u) * conn->segment_max)
-		enter_recovery(conn);
+	// RFC 6582 3.2 step 2: duplicates of what a time-out sent again are no sign of loss.
+	if (conn->dup_acks == DUP_ACK_THRESHOLD && tcp_seq_ge(conn->snd_una, conn->recover))
+		tcp__cc_enter_recovery(conn);
 }
 
 /* The retransmission timer has expired; conn->backoff counts how often without progress. */
 void tcp__cc_timeout(struct tcp_conn *conn)
 {
-	struct tcp_stack *stack = conn->stack;
 	uint32_t flight = conn->snd_max - conn->snd_una;
 
 	if (conn->backoff == 1) {
 		// RFC 5681 3.1: only the first time-out of a series tells about the flight.
-		conn->undo_cwnd = conn->cwnd;
-		conn->undo_ssthresh = conn->ssthresh;
-		conn->undo_ts = stack->now_ms + conn->ts_offset;
-		conn->undo_sent_ns = conn->last_tx_ns;
+		bool recovering = tcp__has(conn, TCP_F_RECOVERY);
+
+		prepare_undo(conn);
+		if (recovering) // there was a loss, whatever this one proves to be
+			tcp__clear(conn, TCP_F_UNDO);
 		conn->ssthresh = halved(conn, flight);
-		if (tcp__has(conn, TCP_F_TIMESTAMPS) && !tcp__has(conn, TCP_F_RECOVERY))
-			tcp__set(conn, TCP_F_RTO_UNDO);
 	}
 	conn->cwnd = conn->segment_max;
 	conn->cwnd_credit = 0;
@@ -155,20 +173,25 @@ void tcp__cc_timeout(struct tcp_conn *conn)
 }
 
 /*
- * RFC 3522: the first ACK after a time-out echoes a timestamp from before it, so nothing was lost.
- * Returns whether it was undone.
+ * RFC 3522: the first ACK after a retransmission echoes a timestamp from before it, so nothing was
+ * lost. Returns whether what it had cost has been given back.
  */
-bool tcp__cc_undo_timeout(struct tcp_conn *conn, uint32_t tsecr)
+bool tcp__cc_undo(struct tcp_conn *conn, uint32_t tsecr)
 {
-	if (!tcp__has(conn, TCP_F_RTO_UNDO))
-		return false;
-	tcp__clear(conn, TCP_F_RTO_UNDO);
+	tcp__clear(conn, TCP_F_UNDO);
 	if (tsecr == 0 || !tcp_seq_lt(tsecr, conn->undo_ts))
 		return false;
 	conn->cwnd = conn->undo_cwnd;
 	conn->ssthresh = conn->undo_ssthresh;
 	conn->recover = conn->snd_una;
-	tcp__rtt_raise_floor(conn, conn->stack->now_ns - conn->undo_sent_ns);
+	tcp__count(conn->stack, TCP_COUNT_UNDONE);
+	if (tcp__has(conn, TCP_F_RECOVERY)) {
+		tcp__clear(conn, TCP_F_RECOVERY);
+		tcp__clear(conn, TCP_F_RETRANSMIT);
+		conn->reordered = true;
+	} else {
+		tcp__rtt_raise_floor(conn, conn->stack->now_ns - conn->undo_sent_ns);
+	}
 	return true;
 }
 

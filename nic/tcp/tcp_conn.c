@@ -91,7 +91,7 @@ void tcp__conn_predict(struct tcp_conn *conn)
 {
 	uint32_t words = tcp__has(conn, TCP_F_TIMESTAMPS) ? 8 : 5;
 	bool plain = conn->state == TCP_STATE_ESTABLISHED && !conn->ooo.head &&
-		     !(conn->flags & (TCP_F_PEER_FIN | TCP_F_RECOVERY));
+		     !(conn->flags & (TCP_F_PEER_FIN | TCP_F_RECOVERY)) && !conn->board;
 
 	conn->predict = plain ? words << 12 | TCP_ACK : TCP_PREDICT_NONE;
 }
@@ -120,6 +120,7 @@ struct tcp_conn *tcp__conn_new(struct tcp_stack *stack, const struct tcp_conn_pa
 		.recover = params->iss,
 		.out.ops = &conn_out_ops,
 		.rtx_deadline_ns = TCP_NEVER_NS,
+		.reorder_ns = TCP_NEVER_NS,
 		.state_deadline_ns = TCP_NEVER_NS,
 		.timer_at_ns = TCP_NEVER_NS,
 		.last_rx_ns = stack->now_ns,
@@ -208,6 +209,8 @@ static void release(struct tcp_conn *conn)
 	tcp_link_remove(&conn->blocked);
 	tcp_sendq_clear(&stack->sendq_pool, &conn->sendq, &conn->out);
 	tcp_ooo_clear(&stack->ooo_pool, &conn->ooo);
+	if (conn->board)
+		tcp_slab_free(&stack->boards, conn->board);
 	tcp__count(stack, TCP_COUNT_CLOSED);
 	tcp__bury(conn);
 }

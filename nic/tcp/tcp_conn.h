@@ -5,6 +5,7 @@
 #include "nic/flow.h"
 #include "nic/tcp/tcp_list.h"
 #include "nic/tcp/tcp_ooo.h"
+#include "nic/tcp/tcp_scoreboard.h"
 #include "nic/tcp/tcp_sendq.h"
 #include "nic/tcp/tcp_seq.h"
 #include "nic/tcp/tcp_wheel.h"
@@ -49,7 +50,7 @@ enum tcp_conn_flag {
 	TCP_F_FULL = 1 << 9,         // above the high mark; on_drained is owed
 	TCP_F_RTT_TIMING = 1 << 10,  // rtt_seq is being timed
 	TCP_F_RESENT = 1 << 11,      // something since the last advance was sent twice (Karn)
-	TCP_F_RTO_UNDO = 1 << 12,    // the undo_* fields describe the last time-out
+	TCP_F_UNDO = 1 << 12,        // the undo_* fields describe the last reduction of cwnd
 	// the sink refused: bytes are missing, so the connection cannot go on
 	TCP_F_OVERLOAD = 1 << 13,
 	TCP_F_SCALED = 1 << 14, // window scaling negotiated
@@ -112,6 +113,13 @@ struct tcp_conn {
 	tcp_seq rtt_seq;
 	tcp_seq recover;
 	uint32_t cwnd_credit; // bytes acknowledged toward the next growth
+	// Loss detection with SACK (tcp_recovery.c).
+	tcp_seq probe_end;            // snd_max when the tail was probed
+	struct tcp_scoreboard *board; // NULL while nothing is missing
+	uint64_t reorder_ns;          // when the next gap may turn out to be lost
+	bool reordered : 1;           // the network has been seen to
+	bool probed : 1;              // once per flight
+	bool probed_again : 1;        // and the probe was a retransmission
 	uint8_t dup_acks;
 	uint8_t backoff;
 	uint8_t keepalives; // sent without an answer
@@ -132,8 +140,8 @@ struct tcp_conn {
 	uint32_t max_snd_wnd;
 	uint32_t undo_cwnd;
 	uint32_t undo_ssthresh;
-	uint32_t undo_ts;      // our TSval of the time-out's retransmission
-	uint64_t undo_sent_ns; // when what it retransmitted had been sent
+	uint32_t undo_ts;      // our TSval when the retransmission began
+	uint64_t undo_sent_ns; // when what was retransmitted had been sent
 	uint64_t rto_first_ns; // when the series of time-outs that `backoff` counts began
 } CACHE_ALIGNED;
 

@@ -132,6 +132,10 @@ static void account_sent(struct tcp_conn *conn, const struct plan *plan)
 	if (!plan->again)
 		conn->snd_nxt = end;
 	if (tcp_seq_lt(plan->seq, conn->snd_max)) {
+		struct tcp_sack_block sent = {plan->seq, end};
+
+		if (conn->board)
+			tcp_scoreboard_resent(conn->board, sent, conn->snd_max, stack->now_ns);
 		tcp__count(stack, TCP_COUNT_RETRANSMITS);
 		tcp__set(conn, TCP_F_RESENT);
 		tcp__clear(conn, TCP_F_RTT_TIMING);
@@ -178,52 +182,105 @@ static bool send_planned(struct tcp_conn *conn, struct plan *plan)
 	return true;
 }
 
+static uint32_t difference(uint32_t a, uint32_t b)
+{
+	return a > b ? a - b : 0;
+}
+
 /*
  * What may go next (RFC 9293 3.8.6.2.1, RFC 5681). Nagle's algorithm is off: the burst has gathered
  * already.
  */
 static bool plan_next(struct tcp_conn *conn, struct plan *plan)
 {
-	uint32_t flight = tcp__flight(conn);
 	uint32_t smss = conn->segment_max;
 	uint32_t unsent = conn->sendq.end - conn->snd_nxt;
 	uint32_t cwnd = conn->cwnd;
-	uint32_t wnd, room;
+	uint32_t by_wnd, by_cwnd, wanted;
 
+	// After a time-out: what the peer has meanwhile said to have is not sent again.
+	if (unlikely(conn->board != NULL) && conn->snd_nxt != conn->snd_max) {
+		uint32_t len = smss;
+
+		conn->snd_nxt = tcp_scoreboard_missing(conn->board, conn->snd_nxt, &len);
+		unsent = conn->sendq.end - conn->snd_nxt;
+		smss = len;
+	}
 	if (tcp_seq_ge(conn->snd_nxt, tcp__snd_end(conn)))
 		return false;
 	// RFC 3042, limited transmit: each of the first two duplicates lets a segment go.
 	if (conn->dup_acks > 0 && conn->dup_acks < 3 && !tcp__has(conn, TCP_F_RECOVERY))
 		cwnd += conn->dup_acks * smss;
-	wnd = min_u32(cwnd, conn->snd_wnd);
-	room = wnd > flight ? wnd - flight : 0;
-	*plan = (struct plan){.seq = conn->snd_nxt, .len = min_u32(min_u32(unsent, room), smss)};
-	if (plan->len < unsent && plan->len < smss) {
-		if (cwnd < conn->snd_wnd)
+	by_wnd = difference(conn->snd_wnd, tcp__flight(conn));
+	by_cwnd = difference(cwnd, tcp__pipe(conn));
+	wanted = min_u32(unsent, smss);
+	*plan = (struct plan){.seq = conn->snd_nxt, .len = min_u32(wanted, min_u32(by_wnd, by_cwnd))};
+	if (plan->len < wanted) {
+		if (by_cwnd < by_wnd)
 			tcp__set(conn, TCP_F_CWND_LIMITED);
 		// A runt now would be followed by runts for ever; an ACK will make room for more.
-		if (flight > 0)
+		if (tcp__flight(conn) > 0)
 			return false;
 	}
-	plan->fin = tcp__has(conn, TCP_F_FIN_QUEUED) && plan->len == unsent &&
-		    conn->snd_wnd > flight + plan->len;
+	plan->fin = tcp__has(conn, TCP_F_FIN_QUEUED) && plan->len == unsent && by_wnd > plan->len;
 	return plan->len > 0 || plan->fin;
 }
 
-/* The segment at snd_una once more, for fast retransmit and partial ACKs. */
-static bool retransmit_head(struct tcp_conn *conn)
+/* What was sent before, from `seq` up to `end` at most, as one segment out of turn. */
+static bool retransmit(struct tcp_conn *conn, tcp_seq seq, tcp_seq end)
 {
-	uint32_t outstanding = conn->snd_max - conn->snd_una;
-	uint32_t data = conn->sendq.end - conn->snd_una;
-	struct plan plan = {.seq = conn->snd_una, .again = true};
+	uint32_t data = tcp_seq_gt(conn->sendq.end, seq) ? conn->sendq.end - seq : 0;
+	uint32_t wnd = difference(conn->snd_wnd, seq - conn->snd_una);
+	struct plan plan = {.seq = seq, .again = true};
 
-	plan.len = min_u32(min_u32(data, outstanding), min_u32(conn->segment_max, conn->snd_wnd));
-	plan.fin = plan.len == data && outstanding > data;
+	plan.len = min_u32(min_u32(data, end - seq), min_u32(conn->segment_max, wnd));
+	plan.fin = plan.len == data && end - seq > data;
 	// Nothing to send: the peer took its window back, and the timer will probe.
-	if ((plan.len > 0 || plan.fin) && !send_planned(conn, &plan))
-		return false;
-	tcp__clear(conn, TCP_F_RETRANSMIT);
+	return (plan.len == 0 && !plan.fin) || send_planned(conn, &plan);
+}
+
+/*
+ * What has been found lost goes before anything new: the first of it at once, the rest as the pipe
+ * has room (RFC 6675 5 step 4.3, RFC 6582 3.2). False when there was no buffer.
+ */
+static bool output_lost(struct tcp_conn *conn)
+{
+	struct tcp_sack_block lost = {conn->snd_una, conn->snd_max};
+
+	if (!conn->board) {
+		if (tcp__has(conn, TCP_F_RETRANSMIT) && !retransmit(conn, lost.start, lost.end))
+			return false;
+		tcp__clear(conn, TCP_F_RETRANSMIT);
+		return true;
+	}
+	for (uint32_t i = 0; i < TCP_SEGMENTS_PER_TURN && tcp__recovery_next(conn, &lost); i++) {
+		tcp_seq before = lost.start;
+
+		if (!tcp__has(conn, TCP_F_RETRANSMIT) &&
+		    conn->cwnd < tcp__pipe(conn) + conn->segment_max)
+			return true;
+		if (!retransmit(conn, lost.start, lost.end))
+			return false;
+		tcp__clear(conn, TCP_F_RETRANSMIT);
+		// No room in a window that was taken back.
+		if (tcp__recovery_next(conn, &lost) && lost.start == before)
+			return true;
+	}
 	return true;
+}
+
+bool tcp__output_probe(struct tcp_conn *conn)
+{
+	uint32_t unsent = conn->sendq.end - conn->snd_nxt;
+	uint32_t room = difference(conn->snd_wnd, tcp__flight(conn));
+	struct plan plan = {.seq = conn->snd_nxt};
+	tcp_seq from = conn->snd_max - conn->segment_max;
+
+	plan.len = min_u32(min_u32(unsent, room), conn->segment_max);
+	if (tcp_seq_lt(conn->snd_nxt, conn->sendq.end) && plan.len > 0)
+		return send_planned(conn, &plan);
+	(void)retransmit(conn, tcp_seq_max(from, conn->snd_una), conn->snd_max);
+	return false;
 }
 
 /* SYN of an active open, or SYN-ACK of a simultaneous one. */
@@ -285,7 +342,7 @@ void tcp__output(struct tcp_conn *conn)
 			output_syn(conn);
 		return;
 	}
-	if (tcp__has(conn, TCP_F_RETRANSMIT) && !retransmit_head(conn))
+	if (unlikely(conn->board || tcp__has(conn, TCP_F_RETRANSMIT)) && !output_lost(conn))
 		return;
 	tcp__clear(conn, TCP_F_CWND_LIMITED);
 	if (conn->snd_max == conn->snd_una && stack->now_ns - conn->last_tx_ns > tcp__rto_ns(conn))

@@ -14,9 +14,10 @@
  * The stack and the calls between its files; nothing outside nic/tcp (and its tests) includes this.
  *
  *   tcp_input.c -> tcp_established.c (prediction)
- *               -> tcp_segment_arrives.c -> tcp_ack.c, tcp_receive.c
+ *               -> tcp_segment_arrives.c -> tcp_ack.c -> tcp_recovery.c, tcp_cc.c, tcp_rtt.c
+ *                                        -> tcp_receive.c
  *   tcp_burst.c -> tcp_output.c -> tcp_segment.c -> emit
- *   tcp_timer.c -> tcp_output.c
+ *   tcp_timer.c -> tcp_recovery.c, tcp_output.c
  */
 #define TCP_SECOND_NS 1000000000ull
 #define TCP_MS_NS     1000000ull
@@ -34,6 +35,7 @@
 #define TCP_QUEUED_BYTES_MAX (1u << 30) // sequence comparisons need less than 2^31
 #define TCP_EXTENTS_HIGH     1024
 #define TCP_REFERENCED_HIGH  (4u << 20)
+#define TCP_BOARDS_MIN       64
 
 /* Replies that an attacker could ask for without end: RSTs and challenge ACKs (RFC 5961 7). */
 #define TCP_REPLY_BUDGET     256 // burst
@@ -60,6 +62,7 @@ struct tcp_stack {
 	struct tcp_slab conns;
 	struct tcp_sendq_pool sendq_pool;
 	struct tcp_ooo_pool ooo_pool;
+	struct tcp_slab boards;
 
 	// Less often.
 	struct tcp_config config;
@@ -213,6 +216,8 @@ void tcp__deliver(struct tcp_conn *conn, struct slice payload);
 void tcp__output(struct tcp_conn *conn);
 void tcp__send_ack(struct tcp_conn *conn);
 void tcp__send_probe(struct tcp_conn *conn);
+/* The end of the flight once more, or a new segment behind it: true. */
+bool tcp__output_probe(struct tcp_conn *conn);
 void tcp__send_rst(struct tcp_conn *conn);
 uint32_t tcp__rcv_wnd_full(const struct tcp_conn *conn);
 uint32_t tcp__rcv_wnd(const struct tcp_conn *conn);
@@ -243,10 +248,21 @@ bool tcp__reply_allowed(struct tcp_stack *stack);
 void tcp__cc_init(struct tcp_conn *conn, bool lost_handshake);
 void tcp__cc_acked(struct tcp_conn *conn, uint32_t acked);
 void tcp__cc_dup_ack(struct tcp_conn *conn);
-void tcp__cc_sacked(struct tcp_conn *conn, uint32_t bytes);
+void tcp__cc_enter_recovery(struct tcp_conn *conn);
+void tcp__cc_reduce(struct tcp_conn *conn);
 void tcp__cc_timeout(struct tcp_conn *conn);
 void tcp__cc_restart(struct tcp_conn *conn);
-bool tcp__cc_undo_timeout(struct tcp_conn *conn, uint32_t tsecr);
+bool tcp__cc_undo(struct tcp_conn *conn, uint32_t tsecr);
+
+/* tcp_recovery.c: RFC 6675, 8985. */
+void tcp__recovery_sacked(struct tcp_conn *conn, const struct tcp_seg *seg);
+void tcp__recovery_acked(struct tcp_conn *conn);
+void tcp__recovery_restart(struct tcp_conn *conn);
+uint64_t tcp__recovery_deadline(const struct tcp_conn *conn);
+void tcp__recovery_expired(struct tcp_conn *conn);
+bool tcp__recovery_next(const struct tcp_conn *conn, struct tcp_sack_block *lost);
+/* Sequence numbers that are in the network, as far as we know. */
+uint32_t tcp__pipe(const struct tcp_conn *conn);
 
 /* tcp_rtt.c: RFC 6298. */
 void tcp__rtt_init(struct tcp_conn *conn);

@@ -51,7 +51,9 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t tcp__conn_deadline(const struct tcp_conn *conn)
 {
-	return earlier(earlier(conn->rtx_deadline_ns, conn->state_deadline_ns),
+	uint64_t loss_ns = earlier(conn->rtx_deadline_ns, tcp__recovery_deadline(conn));
+
+	return earlier(earlier(loss_ns, conn->state_deadline_ns),
 		       earlier(keepalive_deadline(conn), stall_deadline(conn)));
 }
 
@@ -66,7 +68,7 @@ void tcp__rtx_arm(struct tcp_conn *conn)
 	if (after_ns > TCP_PROBE_NS_MAX)
 		after_ns = TCP_PROBE_NS_MAX;
 	conn->rtx_deadline_ns = conn->stack->now_ns + after_ns;
-	tcp__timer_want(conn, conn->rtx_deadline_ns);
+	tcp__timer_want(conn, earlier(conn->rtx_deadline_ns, tcp__recovery_deadline(conn)));
 }
 
 static void time_out(struct tcp_conn *conn)
@@ -96,6 +98,8 @@ static void rto_expired(struct tcp_conn *conn)
 		conn->rto_first_ns = conn->stack->now_ns;
 	conn->backoff++;
 	tcp__cc_timeout(conn);
+	tcp__recovery_restart(conn);
+	conn->probed = conn->probed_again = false;
 	conn->snd_nxt = conn->snd_una;
 	tcp_sendq_rewind(&conn->sendq);
 	tcp__clear(conn, TCP_F_RTT_TIMING);
@@ -175,6 +179,8 @@ static void conn_expired(struct tcp_conn *conn)
 	}
 	if (conn->state != TCP_STATE_CLOSED && conn->rtx_deadline_ns <= stack->now_ns)
 		rtx_expired(conn);
+	if (conn->state != TCP_STATE_CLOSED && tcp__recovery_deadline(conn) <= stack->now_ns)
+		tcp__recovery_expired(conn);
 	if (conn->state != TCP_STATE_CLOSED && keepalive_deadline(conn) <= stack->now_ns)
 		keepalive_expired(conn);
 	if (conn->state != TCP_STATE_CLOSED)

@@ -94,10 +94,12 @@ static const char *check_rates(struct oracle_side *me, const struct view *v,
 	}
 	if (v->len == 0 && v->flags == TCP_ACK && ++me->pure_acks > PURE_ACKS_MAX)
 		return "ACKs without end";
-	// RFC 5681 3.1 with RFC 3042's two segments; called before the stack counts the segment as
-	// sent.
-	if (conn && v->len > 0 && conn->state > TCP_STATE_SYN_RECEIVED && v->seq == conn->snd_nxt &&
-	    v->seq + v->len - conn->snd_una > conn->cwnd + 2u * conn->segment_max)
+	// RFC 5681 3.1 with RFC 3042's two segments, RFC 6675: what was sent before the last that
+	// has arrived may have left the network. Called before the stack counts the segment as sent.
+	if (conn && !conn->probed && v->len > 0 && conn->state > TCP_STATE_SYN_RECEIVED && v->seq == conn->snd_nxt &&
+	    tcp_seq_gt(v->seq, me->sacked) &&
+	    v->seq + v->len - tcp_seq_max(conn->snd_una, me->sacked) >
+		    conn->cwnd + 2u * conn->segment_max)
 		return "more in flight than cwnd";
 	return NULL;
 }
@@ -157,7 +159,7 @@ const char *oracle_sent(struct oracle *o, int from, const struct tcp_segment *se
 		}
 		if (!me->syn_sent && me->syn_received) {
 			me->allowed = v.seq + 1 + me->syn_wnd;
-			me->peer_ack = v.seq;
+			me->peer_ack = me->sacked = v.seq;
 			me->offered = true;
 		}
 		me->syn_sent = true;
@@ -197,6 +199,10 @@ void oracle_received(struct oracle *o, int to, const uint8_t *bytes, uint32_t le
 	edge = v.ack + (v.wnd << (v.flags & TCP_SYN ? 0 : scale_of(o, 1 - to)));
 	if (!me->offered || tcp_seq_gt(v.ack, me->peer_ack))
 		me->peer_ack = v.ack;
+	if (!me->offered || tcp_seq_gt(v.ack, me->sacked))
+		me->sacked = v.ack;
+	for (uint32_t i = 0; i < v.options.sack_count; i++)
+		me->sacked = tcp_seq_max(me->sacked, v.options.sack[i].end);
 	if (!me->offered || tcp_seq_gt(edge, me->allowed))
 		me->allowed = edge;
 	me->offered = true;

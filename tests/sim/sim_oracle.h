@@ -10,7 +10,8 @@
 
 /*
  * A bystander who sees what each side of one connection sends and receives, and knows what TCP
- * forbids. It keeps its own account and asks the stack for nothing but cwnd.
+ * forbids. It keeps its own account and asks the stack for nothing but cwnd, and whether
+ * it is probing (RFC 8985 7.3: a probe may exceed cwnd).
  */
 #define ORACLE_ANSWERS_MAX 16
 
@@ -33,6 +34,7 @@ struct oracle_side {
 	tcp_seq edge;     // right edge it has offered
 	tcp_seq allowed;  // right edge it has been offered
 	tcp_seq peer_ack; // highest received
+	tcp_seq sacked;   // highest that was reported to have arrived, acknowledged or not
 	tcp_seq fin_seq;
 	uint32_t syn_wnd; // of the peer's SYN
 	uint32_t tsval;

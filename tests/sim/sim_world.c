@@ -29,6 +29,23 @@ static uint32_t hash_of(const struct flow *flow)
 	return (uint32_t)(flow->local_port * 31 + flow->remote_port) * 2654435761u;
 }
 
+static void print_segment(const struct sim_world *w, const struct sim_app *app,
+			  const struct tcp_segment *segment)
+{
+	const uint8_t *h = segment->header.ptr;
+	struct tcp_options o;
+
+	if (!tcp_options_parse(h + TCP_HEADER_MIN, (uint32_t)segment->header.len - TCP_HEADER_MIN,
+			       &o))
+		return;
+	printf("%12.6f conn %u side %d flags %02x seq %u ack %u wnd %u len %u",
+	       (double)w->now_ns / 1e9, app->id, app->side, h[13], be32_load(h + 4),
+	       be32_load(h + 8), be16_load(h + 14), segment->payload_len);
+	for (uint32_t i = 0; i < o.sack_count; i++)
+		printf(" sack %u-%u", o.sack[i].start, o.sack[i].end);
+	printf("\n");
+}
+
 static bool on_emit(void *env, const struct tcp_segment *segment)
 {
 	struct sim_side *side = env;
@@ -43,13 +60,8 @@ static bool on_emit(void *env, const struct tcp_segment *segment)
 		side->blocked_until_ns = w->now_ns + rng_below(&w->rng, 5000000);
 		return false;
 	}
-	if (w->verbose) {
-		const uint8_t *h = segment->header.ptr;
-
-		printf("%12.6f conn %u side %d flags %02x seq %u ack %u wnd %u len %u\n",
-		       (double)w->now_ns / 1e9, app->id, side->index, h[13], be32_load(h + 4),
-		       be32_load(h + 8), be16_load(h + 14), segment->payload_len);
-	}
+	if (w->verbose)
+		print_segment(w, app, segment);
 	wrong = oracle_sent(&w->oracles[app->id], side->index, segment, app->conn);
 	if (wrong)
 		sim_fail(w, wrong, app->id, side->index);
@@ -176,7 +188,9 @@ void sim_init(struct sim_world *w, uint64_t seed, bool verbose)
 	w->small_pools = rng_below(&w->rng, 5) == 0;
 	w->refuse_permille = rng_below(&w->rng, 3) == 0 ? rng_below(&w->rng, 50) : 0;
 	channel = draw_channel(w);
-	w->may_fail = channel.run_permille > 0;
+	// Five losses of one segment in a row outlast the time that a closed connection has.
+	w->may_fail = channel.run_permille > 0 ||
+		      channel.loss_permille + channel.corrupt_permille > 100;
 	sim_channel_init(&w->channel, &channel, rng_next(&w->rng));
 	init_side(w, 0);
 	init_side(w, 1);
