@@ -58,7 +58,7 @@ static bool init_memory(struct tcp_stack *stack)
 	ok = ok && tcp_sendq_pool_init(&stack->sendq_pool, c->snd_pool_bytes);
 	ok = ok &&
 	     tcp_ooo_pool_init(&stack->ooo_pool, c->ooo_pool_bytes, c->ooo_conn_bytes, c->mtu);
-	// Few connections lack something at any time; those that find none left wait for their timer.
+	// Few connections lack something at a time; who finds none left waits for its timer.
 	ok = ok && tcp_slab_init(&stack->boards, sizeof(struct tcp_scoreboard),
 				 c->conns_max / 8 + TCP_BOARDS_MIN);
 	if (!ok)

@@ -83,9 +83,15 @@ void tcp_prefetch_conn(struct tcp_stack *stack, uint32_t hash)
 static void input_unknown(struct tcp_stack *stack, struct tcp_seg *seg)
 {
 	bool opens = (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+	bool listening = tcp__listening(stack, seg->packet->flow.local_port);
 
-	if (opens && tcp__listening(stack, seg->packet->flow.local_port)) {
+	if (opens && listening) {
 		tcp__syn_listen(stack, seg, 0, false);
+		return;
+	}
+	// What neither opens nor acknowledges is dropped in LISTEN without a word.
+	if (listening && !(seg->flags & (TCP_ACK | TCP_RST))) {
+		tcp__drop(stack, DROP_TCP_FLAGS);
 		return;
 	}
 	if (tcp__cookie_is_ours(stack, seg)) {

@@ -145,14 +145,16 @@ static void account_sent(struct tcp_conn *conn, const struct plan *plan)
 		conn->rtt_start_ns = stack->now_ns;
 	}
 	if (tcp_seq_gt(end, conn->snd_max)) {
+		bool first = conn->snd_max == conn->snd_una;
+
 		counter_add(&stack->counters->count[TCP_COUNT_BYTES_OUT],
 			    end - tcp_seq_max(conn->snd_max, plan->seq) - plan->fin);
-		if (conn->snd_max == conn->snd_una) {
+		conn->snd_max = end;
+		if (first) {
 			// RFC 6298 5.1: the timer starts with the first byte in flight.
 			conn->backoff = 0;
 			tcp__rtx_arm(conn);
 		}
-		conn->snd_max = end;
 	}
 }
 
@@ -208,13 +210,15 @@ static bool plan_next(struct tcp_conn *conn, struct plan *plan)
 	}
 	if (tcp_seq_ge(conn->snd_nxt, tcp__snd_end(conn)))
 		return false;
-	// RFC 3042, limited transmit: each of the first two duplicates lets a segment go.
-	if (conn->dup_acks > 0 && conn->dup_acks < 3 && !tcp__has(conn, TCP_F_RECOVERY))
+	// RFC 3042, limited transmit: each of the first two duplicates lets a new segment go.
+	if (conn->dup_acks > 0 && conn->dup_acks < 3 && conn->snd_nxt == conn->snd_max &&
+	    !tcp__has(conn, TCP_F_RECOVERY))
 		cwnd += conn->dup_acks * smss;
 	by_wnd = difference(conn->snd_wnd, tcp__flight(conn));
 	by_cwnd = difference(cwnd, tcp__pipe(conn));
 	wanted = min_u32(unsent, smss);
-	*plan = (struct plan){.seq = conn->snd_nxt, .len = min_u32(wanted, min_u32(by_wnd, by_cwnd))};
+	*plan = (struct plan){.seq = conn->snd_nxt,
+			      .len = min_u32(wanted, min_u32(by_wnd, by_cwnd))};
 	if (plan->len < wanted) {
 		if (by_cwnd < by_wnd)
 			tcp__set(conn, TCP_F_CWND_LIMITED);
@@ -355,6 +359,9 @@ void tcp__output(struct tcp_conn *conn)
 		if (!send_planned(conn, &plan))
 			return;
 	}
+	// A flight of several segments is probed sooner than the one that the timer was armed for.
+	if (conn->snd_max - conn->snd_una > conn->segment_max)
+		tcp__timer_want(conn, tcp__recovery_deadline(conn));
 	// RFC 9293 3.8.6.1: something waits, nothing is in flight: only a probe can find the window
 	// open.
 	if (tcp__flight(conn) == 0 && tcp_seq_lt(conn->snd_nxt, tcp__snd_end(conn)) &&

@@ -21,7 +21,7 @@ void tcp__deliver(struct tcp_conn *conn, struct slice payload)
 		stack->ops.on_data(stack->env, conn, payload);
 }
 
-/* A gap has closed: hand over what waited behind it. RFC 5681 4.2 wants the ACK at once. */
+/* A gap may have closed: hand over what waited behind it. */
 static void deliver_waiting(struct tcp_conn *conn)
 {
 	struct tcp_ooo_pool *pool = &conn->stack->ooo_pool;
@@ -29,7 +29,6 @@ static void deliver_waiting(struct tcp_conn *conn)
 
 	while (conn->state != TCP_STATE_CLOSED &&
 	       tcp_ooo_take(pool, &conn->ooo, conn->rcv_nxt, &bytes)) {
-		tcp__ack_now(conn);
 		tcp__deliver(conn, bytes);
 	}
 }
@@ -91,6 +90,9 @@ void tcp__input_payload(struct tcp_conn *conn, const struct tcp_seg *seg)
 		s.payload.len = tcp_seq_lt(s.seq, conn->fin_seq) ? conn->fin_seq - s.seq : 0;
 	if (s.payload.len > 0) {
 		if (s.seq == conn->rcv_nxt) {
+			// RFC 5681 4.2: what fills a gap, or part of it, is answered at once.
+			if (conn->ooo.head)
+				tcp__ack_now(conn);
 			tcp__deliver(conn, s.payload);
 			deliver_waiting(conn);
 		} else {

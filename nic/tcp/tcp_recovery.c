@@ -11,7 +11,6 @@
 
 #define REORDER_MIN_NS    (1 * TCP_MS_NS) // the timer wheel's tick
 #define PROBE_MIN_NS      (2 * TCP_MS_NS)
-#define PROBE_DELAYED_NS  (50 * TCP_MS_NS) // what a peer may wait with the ACK of a single segment
 #define DUP_ACK_THRESHOLD 3
 
 static uint64_t rtt_ns(const struct tcp_conn *conn)
@@ -24,7 +23,7 @@ static bool has_gaps(const struct tcp_conn *conn)
 	return conn->board && conn->board->count > 0;
 }
 
-/* RFC 8985 6.2 step 4: a quarter of the round trip, or nothing while order has never been broken. */
+/* RFC 8985 6.2 step 4: a quarter of the round trip. */
 static uint64_t reorder_ns(const struct tcp_conn *conn)
 {
 	uint64_t quarter = rtt_ns(conn) / 4;
@@ -44,8 +43,8 @@ static void detect(struct tcp_conn *conn)
 		.now_ns = conn->stack->now_ns,
 		.rtt_ns = rtt_ns(conn),
 		.reorder_ns = reorder_ns(conn),
-		.threshold = conn->reordered ? UINT32_MAX
-					     : (DUP_ACK_THRESHOLD - 1u) * conn->segment_max,
+		.threshold =
+			conn->reordered ? UINT32_MAX : (DUP_ACK_THRESHOLD - 1u) * conn->segment_max,
 	};
 
 	conn->reorder_ns = tcp_scoreboard_detect(conn->board, &rule);
@@ -155,21 +154,21 @@ void tcp__recovery_restart(struct tcp_conn *conn)
 }
 
 /*
- * When a probe is due (RFC 8985 7.2), if nothing is heard of the flight. The retransmission timer
- * comes first for a single segment at rack distances: its floor is what a peer may delay an ACK.
+ * When a probe is due (RFC 8985 7.2), if nothing is heard of the flight. The ACK of a single
+ * segment may be delayed by as much as the time-out's floor stands for: there that comes first.
  */
 static uint64_t probe_deadline(const struct tcp_conn *conn)
 {
 	uint64_t after_ns = 2 * rtt_ns(conn);
 
-	if (!tcp__has(conn, TCP_F_SACK) || conn->srtt_us == 0 || conn->probed || conn->backoff > 0 ||
-	    conn->snd_wnd == 0 || conn->snd_max == conn->snd_una || mending(conn) ||
-	    conn->state <= TCP_STATE_SYN_RECEIVED)
+	if (!tcp__has(conn, TCP_F_SACK) || conn->srtt_us == 0 || conn->probed ||
+	    conn->backoff > 0 || conn->snd_wnd == 0 || conn->snd_max == conn->snd_una ||
+	    mending(conn) || conn->state <= TCP_STATE_SYN_RECEIVED)
 		return TCP_NEVER_NS;
 	if (after_ns < PROBE_MIN_NS)
 		after_ns = PROBE_MIN_NS;
 	if (conn->snd_max - conn->snd_una <= conn->segment_max)
-		after_ns += PROBE_DELAYED_NS;
+		after_ns += (uint64_t)conn->rto_floor_us * 1000;
 	return after_ns < tcp__rto_ns(conn) ? conn->last_tx_ns + after_ns : TCP_NEVER_NS;
 }
 

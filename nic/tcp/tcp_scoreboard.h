@@ -22,7 +22,7 @@ struct tcp_island {
 	tcp_seq start, end;
 	uint64_t sacked_ns; // when the first of its bytes was reported
 	// Of the gap before it:
-	tcp_seq resent;     // sent again up to here; where the gap begins: not, or not since it was lost
+	tcp_seq resent; // sent again up to here; where the gap begins: not, or lost since
 	tcp_seq resent_max; // snd_max at the last retransmission
 	uint64_t resent_ns; // of the last retransmission; 0: none ever
 	bool lost;          // to be sent again from `resent` on
@@ -51,14 +51,13 @@ void tcp_scoreboard_init(struct tcp_scoreboard *board, tcp_seq una);
  * is advice (RFC 2018 8). True when a gap has been filled, in part or whole, by bytes that were
  * sent only once: the network reorders.
  */
-MUST_USE bool tcp_scoreboard_add(struct tcp_scoreboard *board, struct tcp_sack_block block,
-				 uint64_t now_ns);
+bool tcp_scoreboard_add(struct tcp_scoreboard *board, struct tcp_sack_block block, uint64_t now_ns);
 
 /*
  * Everything before una is acknowledged. True as above. A peer that acknowledges up to what it
  * said it had, and not that, has taken it back: all is forgotten then (RFC 2018 8).
  */
-MUST_USE bool tcp_scoreboard_acked(struct tcp_scoreboard *board, tcp_seq una);
+bool tcp_scoreboard_acked(struct tcp_scoreboard *board, tcp_seq una);
 
 /*
  * Decides about each gap. Returns when the next one may turn out to be lost if nothing else

@@ -142,11 +142,14 @@ void tcp__syn_listen(struct tcp_stack *stack, const struct tcp_seg *seg, tcp_seq
 	send_syn_ack(stack, &half_open);
 }
 
+static uint32_t offered_window(const struct tcp_stack *stack)
+{
+	return stack->rcv_wnd < UINT16_MAX ? stack->rcv_wnd : UINT16_MAX;
+}
+
 /* Whether the segment completes the handshake; what does not is answered here. */
 static bool completes(struct tcp_stack *stack, struct tcp_syn *syn, const struct tcp_seg *seg)
 {
-	uint32_t wnd = stack->rcv_wnd < UINT16_MAX ? stack->rcv_wnd : UINT16_MAX;
-
 	// RFC 7323 5.3 R1.
 	if (syn->timestamps &&
 	    (!seg->options.has_timestamp || tcp_seq_lt(seg->options.tsval, syn->ts_recent))) {
@@ -154,7 +157,7 @@ static bool completes(struct tcp_stack *stack, struct tcp_syn *syn, const struct
 		challenge(stack, syn);
 		return false;
 	}
-	if (!tcp_seq_within(seg->seq, syn->irs + 1, wnd)) {
+	if (!tcp_seq_within(seg->seq, syn->irs + 1, offered_window(stack))) {
 		tcp__drop(stack, DROP_TCP_SEQUENCE);
 		challenge(stack, syn);
 		return false;
@@ -207,14 +210,16 @@ static void promote(struct tcp_stack *stack, struct tcp_syn *syn, struct tcp_seg
 
 void tcp__syn_input(struct tcp_stack *stack, struct tcp_syn *syn, struct tcp_seg *seg)
 {
-	// RFC 5961 3.2: only the exact number resets.
+	// RFC 5961 3.2: only the exact number resets, what is near is challenged.
 	if (seg->flags & TCP_RST) {
 		if (seg->seq == syn->irs + 1) {
 			tcp__count(stack, TCP_COUNT_RESET_IN);
 			remove_syn(stack, syn);
-		} else {
-			tcp__drop(stack, DROP_TCP_SEQUENCE);
+			return;
 		}
+		tcp__drop(stack, DROP_TCP_SEQUENCE);
+		if (tcp_seq_within(seg->seq, syn->irs + 1, offered_window(stack)))
+			challenge(stack, syn);
 		return;
 	}
 	if (seg->flags & TCP_SYN) {

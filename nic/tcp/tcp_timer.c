@@ -57,14 +57,21 @@ uint64_t tcp__conn_deadline(const struct tcp_conn *conn)
 		       earlier(keepalive_deadline(conn), stall_deadline(conn)));
 }
 
+/* As far as it makes a difference. */
+static uint32_t min_backoff(const struct tcp_conn *conn)
+{
+	return conn->backoff < 16 ? conn->backoff : 16;
+}
+
 /* (Re)starts the retransmission timer, or the probe timer when the window is closed. */
 void tcp__rtx_arm(struct tcp_conn *conn)
 {
 	uint64_t after_ns = tcp__rto_ns(conn);
 
+	// RFC 9293 3.8.6.1: probes back off, too, from an interval that spares a slow reader.
 	if (conn->snd_wnd == 0 && conn->state > TCP_STATE_SYN_RECEIVED &&
-	    after_ns < TCP_PROBE_NS_MIN)
-		after_ns = TCP_PROBE_NS_MIN;
+	    after_ns < TCP_PROBE_NS_MIN << min_backoff(conn))
+		after_ns = TCP_PROBE_NS_MIN << min_backoff(conn);
 	if (after_ns > TCP_PROBE_NS_MAX)
 		after_ns = TCP_PROBE_NS_MAX;
 	conn->rtx_deadline_ns = conn->stack->now_ns + after_ns;

@@ -189,8 +189,8 @@ void sim_init(struct sim_world *w, uint64_t seed, bool verbose)
 	w->refuse_permille = rng_below(&w->rng, 3) == 0 ? rng_below(&w->rng, 50) : 0;
 	channel = draw_channel(w);
 	// Five losses of one segment in a row outlast the time that a closed connection has.
-	w->may_fail = channel.run_permille > 0 ||
-		      channel.loss_permille + channel.corrupt_permille > 100;
+	w->may_fail =
+		channel.run_permille > 0 || channel.loss_permille + channel.corrupt_permille > 100;
 	sim_channel_init(&w->channel, &channel, rng_next(&w->rng));
 	init_side(w, 0);
 	init_side(w, 1);
