@@ -85,7 +85,7 @@ static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg,
 	       conn->snd_max != conn->snd_una && seg->wnd << conn->snd_scale == conn->snd_wnd;
 }
 
-bool tcp__input_ack(struct tcp_conn *conn, const struct tcp_seg *seg)
+bool tcp__input_ack(struct tcp_conn *conn, struct tcp_seg *seg)
 {
 	struct tcp_stack *stack = conn->stack;
 	uint32_t past = conn->max_snd_wnd > conn->snd_wnd ? conn->max_snd_wnd : conn->snd_wnd;

@@ -12,6 +12,7 @@
 #define INITIAL_BYTES_MAX 14600u
 #define DUP_ACK_THRESHOLD 3
 #define CWND_MAX          (64u << 20)
+#define REDUCE_NS         (1 * TCP_MS_NS)
 
 static uint32_t initial_window(const struct tcp_conn *conn)
 {
@@ -107,12 +108,28 @@ static void prepare_undo(struct tcp_conn *conn)
 		tcp__set(conn, TCP_F_UNDO);
 }
 
+/*
+ * Losses of one window are one sign of congestion (RFC 5681 3.2); at rack distances those of a
+ * millisecond are, or a hundredth of the segments lost at random would leave little of cwnd.
+ */
+static bool reduction_due(struct tcp_conn *conn)
+{
+	uint64_t now_ns = conn->stack->now_ns;
+
+	if (conn->reduced_ns != 0 && now_ns - conn->reduced_ns < REDUCE_NS)
+		return false;
+	conn->reduced_ns = now_ns;
+	return true;
+}
+
 /* A loss has been found, by duplicates (RFC 6582 3.2) or on the scoreboard (RFC 6675 5). */
 void tcp__cc_enter_recovery(struct tcp_conn *conn)
 {
 	prepare_undo(conn);
-	conn->ssthresh = halved(conn, tcp__flight(conn));
-	conn->cwnd = conn->ssthresh;
+	if (reduction_due(conn)) {
+		conn->ssthresh = halved(conn, tcp__flight(conn));
+		conn->cwnd = conn->ssthresh;
+	}
 	// What the duplicates stand for has left the network; with SACK, the pipe knows.
 	if (!tcp__has(conn, TCP_F_SACK))
 		conn->cwnd += DUP_ACK_THRESHOLD * conn->segment_max;
@@ -127,8 +144,10 @@ void tcp__cc_enter_recovery(struct tcp_conn *conn)
 /* A loss that has been mended without recovery (RFC 8985 7.4.2). */
 void tcp__cc_reduce(struct tcp_conn *conn)
 {
-	conn->ssthresh = halved(conn, conn->cwnd);
-	conn->cwnd = conn->ssthresh;
+	if (reduction_due(conn)) {
+		conn->ssthresh = halved(conn, conn->cwnd);
+		conn->cwnd = conn->ssthresh;
+	}
 	conn->cwnd_credit = 0;
 }
 

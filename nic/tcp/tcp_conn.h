@@ -114,6 +114,7 @@ struct tcp_conn {
 	tcp_seq recover;
 	uint32_t cwnd_credit; // bytes acknowledged toward the next growth
 	// Loss detection with SACK (tcp_recovery.c).
+	uint64_t reduced_ns;          // when a loss last reduced cwnd
 	tcp_seq probe_end;            // snd_max when the tail was probed
 	struct tcp_scoreboard *board; // NULL while nothing is missing
 	uint64_t reorder_ns;          // when the next gap may turn out to be lost

@@ -31,10 +31,15 @@ static uint64_t reorder_ns(const struct tcp_conn *conn)
 	return quarter > REORDER_MIN_NS ? quarter : REORDER_MIN_NS;
 }
 
-/* Whether losses are being mended already, by fast recovery or after a time-out. */
+static bool after_timeout(const struct tcp_conn *conn)
+{
+	return !tcp__has(conn, TCP_F_RECOVERY) && tcp_seq_lt(conn->snd_una, conn->recover);
+}
+
+/* Whether losses are being mended already. */
 static bool mending(const struct tcp_conn *conn)
 {
-	return tcp__has(conn, TCP_F_RECOVERY) || tcp_seq_lt(conn->snd_una, conn->recover);
+	return tcp__has(conn, TCP_F_RECOVERY) || after_timeout(conn);
 }
 
 static void detect(struct tcp_conn *conn)
@@ -83,11 +88,24 @@ static void input_duplicate_report(struct tcp_conn *conn)
 	// The probe's original was late, not lost.
 	if (conn->probed_again)
 		conn->probed = conn->probed_again = false;
-	else
+	else if (tcp__has(conn, TCP_F_RECOVERY))
 		conn->reordered = true;
 }
 
-void tcp__recovery_sacked(struct tcp_conn *conn, const struct tcp_seg *seg)
+/* By number: of what one ACK reports, others having been lost, nothing has overtaken anything. */
+static void sort_blocks(struct tcp_sack_block *blocks, uint32_t count)
+{
+	for (uint32_t i = 1; i < count; i++) {
+		struct tcp_sack_block block = blocks[i];
+		uint32_t at = i;
+
+		for (; at > 0 && tcp_seq_gt(blocks[at - 1].start, block.start); at--)
+			blocks[at] = blocks[at - 1];
+		blocks[at] = block;
+	}
+}
+
+void tcp__recovery_sacked(struct tcp_conn *conn, struct tcp_seg *seg)
 {
 	struct tcp_stack *stack = conn->stack;
 	uint32_t first = 0;
@@ -96,6 +114,7 @@ void tcp__recovery_sacked(struct tcp_conn *conn, const struct tcp_seg *seg)
 		input_duplicate_report(conn);
 		first = 1;
 	}
+	sort_blocks(seg->options.sack + first, seg->options.sack_count - first);
 	for (uint32_t i = first; i < seg->options.sack_count; i++) {
 		struct tcp_sack_block block = seg->options.sack[i];
 
@@ -156,6 +175,7 @@ void tcp__recovery_restart(struct tcp_conn *conn)
 /*
  * When a probe is due (RFC 8985 7.2), if nothing is heard of the flight. The ACK of a single
  * segment may be delayed by as much as the time-out's floor stands for: there that comes first.
+ * Unlike the RFC's, it is also sent in fast recovery, whose last retransmissions may be lost.
  */
 static uint64_t probe_deadline(const struct tcp_conn *conn)
 {
@@ -163,7 +183,7 @@ static uint64_t probe_deadline(const struct tcp_conn *conn)
 
 	if (!tcp__has(conn, TCP_F_SACK) || conn->srtt_us == 0 || conn->probed ||
 	    conn->backoff > 0 || conn->snd_wnd == 0 || conn->snd_max == conn->snd_una ||
-	    mending(conn) || conn->state <= TCP_STATE_SYN_RECEIVED)
+	    after_timeout(conn) || conn->state <= TCP_STATE_SYN_RECEIVED)
 		return TCP_NEVER_NS;
 	if (after_ns < PROBE_MIN_NS)
 		after_ns = PROBE_MIN_NS;
@@ -174,12 +194,14 @@ static uint64_t probe_deadline(const struct tcp_conn *conn)
 
 uint64_t tcp__recovery_deadline(const struct tcp_conn *conn)
 {
-	return has_gaps(conn) ? conn->reorder_ns : probe_deadline(conn);
+	uint64_t probe_ns = probe_deadline(conn);
+
+	return conn->reorder_ns < probe_ns ? conn->reorder_ns : probe_ns;
 }
 
 void tcp__recovery_expired(struct tcp_conn *conn)
 {
-	if (has_gaps(conn)) {
+	if (conn->reorder_ns <= conn->stack->now_ns) {
 		detect(conn);
 		tcp__output(conn);
 		return;

@@ -16,7 +16,7 @@
  * before it was sent earlier; no time of sending is kept but that of the last retransmission in a
  * gap.
  */
-#define TCP_ISLANDS_MAX 16
+#define TCP_ISLANDS_MAX 64
 
 struct tcp_island {
 	tcp_seq start, end;

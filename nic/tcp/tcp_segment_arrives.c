@@ -55,7 +55,7 @@ static bool acceptable(const struct tcp_conn *conn, const struct tcp_seg *seg)
  * Old data may bring a new acknowledgment: two sides that repeat themselves would else never get
  * on.
  */
-static void input_old(struct tcp_conn *conn, const struct tcp_seg *seg)
+static void input_old(struct tcp_conn *conn, struct tcp_seg *seg)
 {
 	bool recent = conn->rcv_nxt - seg->seq <= conn->stack->rcv_wnd;
 

@@ -205,7 +205,7 @@ void tcp__input_conn(struct tcp_conn *conn, struct tcp_seg *seg);
 void tcp__input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg);
 
 /* tcp_ack.c: false when the segment is to be dropped. */
-bool tcp__input_ack(struct tcp_conn *conn, const struct tcp_seg *seg);
+bool tcp__input_ack(struct tcp_conn *conn, struct tcp_seg *seg);
 void tcp__ack_advance(struct tcp_conn *conn, tcp_seq ack, uint32_t tsecr);
 
 /* tcp_receive.c */
@@ -255,7 +255,7 @@ void tcp__cc_restart(struct tcp_conn *conn);
 bool tcp__cc_undo(struct tcp_conn *conn, uint32_t tsecr);
 
 /* tcp_recovery.c: RFC 6675, 8985. */
-void tcp__recovery_sacked(struct tcp_conn *conn, const struct tcp_seg *seg);
+void tcp__recovery_sacked(struct tcp_conn *conn, struct tcp_seg *seg);
 void tcp__recovery_acked(struct tcp_conn *conn);
 void tcp__recovery_restart(struct tcp_conn *conn);
 uint64_t tcp__recovery_deadline(const struct tcp_conn *conn);
