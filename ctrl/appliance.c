@@ -18,6 +18,7 @@
 
 #define CONNS_MIN        65536         // per appliance, whatever maxclients says at start
 #define SEND_LIMIT_BYTES (64ULL << 20) // copied reply bytes of a connection, if none is set
+#define IP6_MTU_MIN      1280          // bytes; RFC 8200 5
 #define REGION_SLACK_MIN (64ULL << 20)
 #define REGION_DEFAULT   (1ULL << 30)
 #define STEER_BUFFERS    1024 // frames that one ring between workers can hold
@@ -143,6 +144,7 @@ static int start_port(struct appliance *a, char *why)
 		.tx_descs = (uint16_t)config->nic_tx_descriptors,
 		.mtu = (uint16_t)config->nic_mtu,
 		.extra_buffers = pairs * STEER_BUFFERS,
+		.multicast = config->nic_address6[0] != '\0',
 	};
 	int result = port_open(0, &port, &a->port, why);
 
@@ -154,6 +156,12 @@ static int start_port(struct appliance *a, char *why)
 		return result;
 	a->port_started = true;
 	port_info(a->port, &a->info);
+	if (port.multicast && a->info.mtu < IP6_MTU_MIN) {
+		snprintf(why, APPLIANCE_WHY_MAX,
+			 "nic-address6 needs an MTU of %d bytes (RFC 8200 5), and %s has %u",
+			 IP6_MTU_MIN, a->info.name, a->info.mtu);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -198,6 +206,14 @@ static int start_table(struct appliance *a, char *why)
 	return result;
 }
 
+static struct ip_addr address_of(const struct config_address *address)
+{
+	struct ip_addr a;
+
+	memcpy(a.bytes, address->bytes, sizeof(a.bytes));
+	return a;
+}
+
 static void allow_networks(const struct config *config, struct ip_config *ip)
 {
 	struct config_network networks[CONFIG_NETWORKS_MAX];
@@ -205,37 +221,57 @@ static void allow_networks(const struct config *config, struct ip_config *ip)
 
 	INVARIANT(count >= 0); // config_load() has checked
 	for (int i = 0; i < count; i++) {
-		struct ip_network *allowed = &ip->allowed[i];
+		bool v4 = networks[i].address.v4;
 
-		allowed->mask = be32_from_host(UINT32_MAX << (32 - networks[i].prefix_bits));
-		memcpy(&allowed->address.raw, networks[i].address, sizeof(networks[i].address));
-		allowed->address.raw &= allowed->mask.raw;
+		ip->allowed[i] = (struct ip_network){
+			.address = address_of(&networks[i].address),
+			.prefix_len =
+				(uint8_t)(networks[i].prefix_bits + (v4 ? IP_V4_PREFIX_LEN : 0)),
+		};
 	}
 	ip->allowed_count = (uint32_t)count;
 }
 
 _Static_assert(CONFIG_NETWORKS_MAX <= IP_NETWORKS_MAX, "all of them fit");
 
+/* Texts that config_load() has checked; empty ones leave the address all zero. */
+static void parse_own(const char *text, struct ip_addr *address, uint8_t *prefix_len)
+{
+	struct config_network network;
+
+	if (*text == '\0')
+		return;
+	INVARIANT(config_parse_network(text, &network));
+	*address = address_of(&network.address);
+	*prefix_len = (uint8_t)network.prefix_bits;
+}
+
+static void parse_gateway(const char *text, struct ip_addr *address)
+{
+	struct config_address gateway;
+
+	if (*text == '\0')
+		return;
+	INVARIANT(config_parse_address(text, &gateway));
+	*address = address_of(&gateway);
+}
+
 static struct ip_config ip_settings(const struct appliance *a)
 {
 	const struct config *config = a->config;
-	uint8_t address[4], gateway[4] = {0};
-	unsigned prefix_bits = 0;
 	struct ip_config ip = {
 		.mtu = a->info.mtu,
+		.vlan = (uint16_t)config->nic_vlan,
 		.icmp_rate = ICMP_RATE,
 		.peers_max = PEERS_PER_WORKER,
 		.arp_reachable_ns = ARP_REACHABLE_NS,
 	};
 
-	INVARIANT(config_parse_cidr(config->nic_address, address,
-				    &prefix_bits)); // config_load() has checked
-	if (config->nic_gateway[0] != '\0')
-		INVARIANT(config_parse_ip4(config->nic_gateway, gateway));
-	memcpy(&ip.address.raw, address, sizeof(address));
-	memcpy(&ip.gateway.raw, gateway, sizeof(gateway));
+	parse_own(config->nic_address, &ip.address, &ip.prefix_len);
+	parse_own(config->nic_address6, &ip.address6, &ip.prefix6_len);
+	parse_gateway(config->nic_gateway, &ip.gateway);
+	parse_gateway(config->nic_gateway6, &ip.gateway6);
 	memcpy(ip.mac, a->info.mac, sizeof(ip.mac));
-	ip.prefix_len = (uint8_t)prefix_bits;
 	allow_networks(config, &ip);
 	return ip;
 }

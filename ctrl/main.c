@@ -326,9 +326,10 @@ static void announce(const struct daemon *d)
 	const struct config *now = &d->config.now;
 	const struct port_info *info = &d->appliance.info;
 
-	log_notice("wirecache serves %s on %s (%s, %u queue(s), mtu %u) with %u worker(s): "
+	log_notice("wirecache serves %s%s%s on %s (%s, %u queue(s), mtu %u) with %u worker(s): "
 		   "RESP on %d, memcached on %d",
-		   now->nic_address, info->name, info->driver, info->queues, info->mtu,
+		   now->nic_address, *now->nic_address && *now->nic_address6 ? " and " : "",
+		   now->nic_address6, info->name, info->driver, info->queues, info->mtu,
 		   d->appliance.workers_count, (int)now->port, (int)now->memcached_port);
 }
 

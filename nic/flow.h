@@ -42,9 +42,33 @@ static inline struct be32 ip_addr_v4(const struct ip_addr *a)
 	return v4;
 }
 
+static inline bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b)
+{
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+/* All zero: the unspecified address, which nobody has. */
+static inline bool ip_addr_is_none(const struct ip_addr *a)
+{
+	static const struct ip_addr none;
+
+	return ip_addr_equal(a, &none);
+}
+
+/* ff00::/8 and 224.0.0.0/4. */
+static inline bool ip_addr_is_group(const struct ip_addr *a)
+{
+	return ip_addr_is_v4(a) ? (a->bytes[12] & 0xf0) == 0xe0 : a->bytes[0] == 0xff;
+}
+
+/* fe80::/10 (RFC 4291 2.5.6). */
+static inline bool ip_addr_is_link_local(const struct ip_addr *a)
+{
+	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
 static inline bool flow_equal(const struct flow *a, const struct flow *b)
 {
 	return a->local_port == b->local_port && a->remote_port == b->remote_port &&
-	       memcmp(&a->remote, &b->remote, sizeof(a->remote)) == 0 &&
-	       memcmp(&a->local, &b->local, sizeof(a->local)) == 0;
+	       ip_addr_equal(&a->remote, &b->remote) && ip_addr_equal(&a->local, &b->local);
 }

@@ -30,6 +30,17 @@
 #define CONFIG_CORES_MAX    64
 #define CONFIG_NETWORKS_MAX 16
 
+/* In network order; that of IPv4 in its mapped form ::ffff:a.b.c.d. */
+struct config_address {
+	uint8_t bytes[16];
+	bool v4;
+};
+
+struct config_network {
+	struct config_address address;
+	unsigned prefix_bits; // of the 32 or 128 of its family
+};
+
 enum config_poll_idle {
 	CONFIG_POLL_AUTO,
 	CONFIG_POLL_BUSY,
@@ -156,16 +167,12 @@ MUST_USE int config_rewrite(const struct config_store *store);
  * Texts of directives taken apart. False (outputs untouched) when malformed; never after a
  * config_load() that succeeded.
  */
-MUST_USE bool config_parse_ip4(const char *text, uint8_t address[4]);
+MUST_USE bool config_parse_address(const char *text, struct config_address *address);
 
-MUST_USE bool config_parse_cidr(const char *text, uint8_t address[4], unsigned *prefix_bits);
+/* "10.99.0.2/24", "fd00::2/64". */
+MUST_USE bool config_parse_network(const char *text, struct config_network *network);
 
-struct config_network {
-	uint8_t address[4];
-	unsigned prefix_bits;
-};
-
-/* "10.0.0.0/8,192.168.7.0/24": how many, or -1 when it is malformed or there are too many. */
+/* "10.0.0.0/8,fd00::/8": how many, or -1 when it is malformed or there are too many. */
 int config_parse_networks(const char *text, struct config_network networks[CONFIG_NETWORKS_MAX]);
 
 /*

@@ -37,10 +37,10 @@ bool config_validate(const struct config *config, char *why)
 	if (config->nic_device[0] == '\0')
 		return refuse(why, "nic-device is not set: name a port, for example "
 				   "--nic-device net_af_packet0,iface=eth1");
-	if (config->nic_address[0] == '\0')
+	if (config->nic_address[0] == '\0' && config->nic_address6[0] == '\0')
 		return refuse(why,
 			      "nic-address is not set: give the appliance an address, for example "
-			      "--nic-address 10.99.0.2/24");
+			      "--nic-address 10.99.0.2/24, or --nic-address6 fd00:99::2/64");
 	if (config->port == 0 && config->memcached_port == 0)
 		return refuse(why, "port and memcached-port are both 0: nobody could connect");
 	if (config->port == config->memcached_port)

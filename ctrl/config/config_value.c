@@ -254,28 +254,38 @@ void config_value_format(const struct config_directive *directive, const struct 
 	}
 }
 
-bool config_parse_ip4(const char *text, uint8_t address[4])
+bool config_parse_address(const char *text, struct config_address *address)
 {
-	return inet_pton(AF_INET, text, address) == 1;
+	struct config_address v4 = {.bytes = {[10] = 0xff, [11] = 0xff}, .v4 = true};
+	struct config_address v6 = {.v4 = false};
+
+	if (inet_pton(AF_INET, text, v4.bytes + 12) == 1)
+		*address = v4;
+	else if (inet_pton(AF_INET6, text, v6.bytes) == 1)
+		*address = v6;
+	else
+		return false;
+	return true;
 }
 
-bool config_parse_cidr(const char *text, uint8_t address[4], unsigned *prefix_bits)
+bool config_parse_network(const char *text, struct config_network *network)
 {
 	const char *slash = strchr(text, '/');
-	char host[INET_ADDRSTRLEN];
-	uint8_t parsed[4];
+	char host[INET6_ADDRSTRLEN];
+	struct config_network parsed;
 	uint64_t bits;
 
 	if (!slash || (size_t)(slash - text) >= sizeof(host))
 		return false;
 	memcpy(host, text, (size_t)(slash - text));
 	host[slash - text] = '\0';
-	if (!config_parse_ip4(host, parsed) || !number_parse_u64(slice_of_text(slash + 1), &bits))
+	if (!config_parse_address(host, &parsed.address) ||
+	    !number_parse_u64(slice_of_text(slash + 1), &bits))
 		return false;
-	if (bits < 1 || bits > 32)
+	if (bits < 1 || bits > (parsed.address.v4 ? 32 : 128))
 		return false;
-	memcpy(address, parsed, sizeof(parsed));
-	*prefix_bits = (unsigned)bits;
+	parsed.prefix_bits = (unsigned)bits;
+	*network = parsed;
 	return true;
 }
 
@@ -291,8 +301,7 @@ int config_parse_networks(const char *text, struct config_network networks[CONFI
 	while ((word = strsep(&rest, ","))) {
 		struct config_network network;
 
-		if (count == CONFIG_NETWORKS_MAX ||
-		    !config_parse_cidr(word, network.address, &network.prefix_bits))
+		if (count == CONFIG_NETWORKS_MAX || !config_parse_network(word, &network))
 			return -1;
 		networks[count++] = network;
 	}
@@ -353,11 +362,25 @@ bool config_check_any(const char *value, char *why)
 	return true;
 }
 
+static bool is_address(const char *value, bool v4)
+{
+	struct config_address address;
+
+	return config_parse_address(value, &address) && address.v4 == v4;
+}
+
+/* Not such as no host has: a group, the unspecified, a loopback or a mapped address. */
+static bool is_ours6(const struct config_network *network)
+{
+	static const uint8_t zeros[15];
+	const uint8_t *bytes = network->address.bytes;
+
+	return !network->address.v4 && bytes[0] != 0xff && memcmp(bytes, zeros, 10) != 0;
+}
+
 bool config_check_ip4(const char *value, char *why)
 {
-	uint8_t address[4];
-
-	return config_parse_ip4(value, address) ||
+	return is_address(value, true) ||
 	       refuse(why, "argument must be an IPv4 address such as 127.0.0.1");
 }
 
@@ -366,15 +389,29 @@ bool config_check_ip4_or_empty(const char *value, char *why)
 	return *value == '\0' || config_check_ip4(value, why);
 }
 
+bool config_check_ip6_or_empty(const char *value, char *why)
+{
+	return *value == '\0' || is_address(value, false) ||
+	       refuse(why, "argument must be an IPv6 address such as fe80::1");
+}
+
 bool config_check_cidr(const char *value, char *why)
 {
-	uint8_t address[4];
-	unsigned bits;
+	struct config_network network;
 
-	// Empty is the default; that it must be set is for config_validate() to say.
-	return *value == '\0' || config_parse_cidr(value, address, &bits) ||
+	// Empty is the default; that one must be set is for config_validate() to say.
+	return *value == '\0' || (config_parse_network(value, &network) && network.address.v4) ||
 	       refuse(why,
 		      "argument must be an IPv4 address and prefix length such as 10.99.0.2/24");
+}
+
+bool config_check_cidr6(const char *value, char *why)
+{
+	struct config_network network;
+
+	return *value == '\0' || (config_parse_network(value, &network) && is_ours6(&network)) ||
+	       refuse(why,
+		      "argument must be an IPv6 address and prefix length such as fd00:99::2/64");
 }
 
 bool config_check_networks(const char *value, char *why)
@@ -384,7 +421,7 @@ bool config_check_networks(const char *value, char *why)
 	return config_parse_networks(value, networks) >= 0 ||
 	       refuse(why,
 		      "argument must be a list of at most %d networks such as "
-		      "10.0.0.0/8,192.168.7.0/24",
+		      "10.0.0.0/8,fd00::/8",
 		      CONFIG_NETWORKS_MAX);
 }
 

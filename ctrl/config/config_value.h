@@ -20,6 +20,8 @@ void config_value_format(const struct config_directive *directive, const struct 
 bool config_check_any(const char *value, char *why);
 bool config_check_ip4(const char *value, char *why);
 bool config_check_ip4_or_empty(const char *value, char *why);
+bool config_check_ip6_or_empty(const char *value, char *why);
 bool config_check_cidr(const char *value, char *why);
+bool config_check_cidr6(const char *value, char *why);
 bool config_check_networks(const char *value, char *why);
 bool config_check_cores(const char *value, char *why);

@@ -15,17 +15,13 @@ static void send_arp(struct ip_stack *ip, uint16_t operation, const uint8_t *tar
 		     struct be32 target)
 {
 	bool request = operation == ARP_REQUEST;
+	const uint8_t *to = request ? broadcast_mac : target_mac;
 	struct frame frame;
-	struct eth_header *eth;
 	struct arp_packet *arp;
 
 	if (!port_frame_alloc(ip->port, &frame, ip->drops))
 		return;
-	eth = (struct eth_header *)frame.data;
-	memcpy(eth->dst, request ? broadcast_mac : target_mac, ETH_MAC_BYTES);
-	memcpy(eth->src, ip->mac, ETH_MAC_BYTES);
-	eth->type = be16_from_host(ETH_TYPE_ARP);
-	arp = (struct arp_packet *)(eth + 1);
+	arp = (struct arp_packet *)eth_start(ip, frame.data, to, ETH_TYPE_ARP);
 	*arp = (struct arp_packet){
 		.hardware = be16_from_host(ARP_HARDWARE_ETHERNET),
 		.protocol = be16_from_host(ETH_TYPE_IP4),
@@ -37,7 +33,7 @@ static void send_arp(struct ip_stack *ip, uint16_t operation, const uint8_t *tar
 	};
 	memcpy(arp->sender_mac, ip->mac, ETH_MAC_BYTES);
 	memcpy(arp->target_mac, request ? zero_mac : target_mac, ETH_MAC_BYTES);
-	frame.len = sizeof(*eth) + sizeof(*arp);
+	frame.len = ip->l2_len + (uint32_t)sizeof(*arp);
 	frame.tx_flags = 0;
 	ip->tx(ip->tx_arg, &frame);
 }
@@ -66,12 +62,14 @@ static bool arp_valid(const struct arp_packet *arp)
 
 enum ip_verdict arp_input(struct ip_stack *ip, const struct frame *frame)
 {
-	const struct arp_packet *arp =
-		(const struct arp_packet *)(frame->data + sizeof(struct eth_header));
+	const struct arp_packet *arp = frame_l3(frame);
+	struct ip_addr sender;
 	bool to_us, announced;
 
-	if (frame->len < sizeof(struct eth_header) + sizeof(*arp) || !arp_valid(arp))
+	if (frame->len < frame->l2_len + sizeof(*arp) || !arp_valid(arp))
 		return ip_drop(ip, DROP_ARP_BAD);
+	if (ip->address.raw == 0)
+		return ip_drop(ip, DROP_ARP_NOT_OURS);
 	if (arp->sender.raw == ip->address.raw) {
 		// Somebody else has our address: say once more that it is ours (RFC 5227 2.4 b).
 		if (neigh_defence_due(ip->neighbours, ip->now_ns))
@@ -85,8 +83,9 @@ enum ip_verdict arp_input(struct ip_stack *ip, const struct frame *frame)
 		return ip_drop(ip, DROP_ARP_BAD);
 	if (!to_us && !announced)
 		return ip_drop(ip, DROP_ARP_NOT_OURS);
+	sender = ip_addr_from_v4(arp->sender);
 	if (arp->sender.raw != 0)
-		neigh_learn(ip->neighbours, arp->sender, arp->sender_mac, ip->now_ns);
+		neigh_learn(ip->neighbours, &sender, arp->sender_mac, ip->now_ns);
 	if (to_us && be16_to_host(arp->operation) == ARP_REQUEST)
 		send_arp(ip, ARP_REPLY, arp->sender_mac, arp->sender);
 	return IP_DONE;

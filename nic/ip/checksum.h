@@ -50,6 +50,17 @@ static inline bool ip_checksum_valid(uint64_t sum)
 	return ip_checksum_fold(sum) == 0xffff;
 }
 
+/* The pseudo header over IPv6 (RFC 8200 8.1). l4_len in bytes, below 2^16. */
+static inline uint64_t ip_checksum_pseudo6(const struct ip6_header *header, uint8_t protocol,
+					   uint32_t l4_len)
+{
+	struct slice addresses = slice_of(&header->src, 2 * sizeof(header->src));
+
+	return ip_checksum_add(be16_from_host(protocol).raw +
+				       (uint64_t)be16_from_host((uint16_t)l4_len).raw,
+			       addresses);
+}
+
 /* The pseudo header of TCP and UDP over IPv4. l4_len in bytes. */
 static inline uint64_t ip_checksum_pseudo(struct be32 src, struct be32 dst, uint8_t protocol,
 					  uint32_t l4_len)

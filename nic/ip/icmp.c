@@ -15,8 +15,7 @@
 #define QUOTE_BYTES_MAX (ERROR_BYTES_MAX - sizeof(struct ip4_header) - sizeof(struct icmp_header))
 #define QUOTE_L4_BYTES  8 // what every host quotes of the payload
 
-/* One message more within the rate, with bursts of up to a second's worth. */
-static bool rate_allows(struct ip_stack *ip)
+bool icmp_rate_allows(struct ip_stack *ip)
 {
 	uint64_t paid_ns = ip->icmp_paid_until_ns;
 	uint64_t from_ns = paid_ns > ip->now_ns ? paid_ns : ip->now_ns;
@@ -33,7 +32,7 @@ static bool rate_allows(struct ip_stack *ip)
  */
 static void finish(struct ip_stack *ip, struct frame *frame, struct icmp_header *message)
 {
-	size_t len = frame->len - ETH_IP4_HEADER_BYTES;
+	size_t len = frame->len - frame->l2_len - frame->l3_len;
 
 	message->checksum = 0;
 	message->checksum = ip_checksum_finish(ip_checksum_add(0, slice_of(message, len)));
@@ -46,11 +45,11 @@ static enum ip_verdict echo(struct ip_stack *ip, const struct frame *frame,
 	struct icmp_header *message;
 	struct frame reply;
 
-	if (!rate_allows(ip))
+	if (!icmp_rate_allows(ip))
 		return ip_drop(ip, DROP_ICMP_RATE);
 	if (!ip4_reply_start(ip, frame, IP_PROTOCOL_ICMP, packet->l4_len, &reply))
 		return IP_DONE;
-	message = (struct icmp_header *)(reply.data + ETH_IP4_HEADER_BYTES);
+	message = (struct icmp_header *)(reply.data + reply.l2_len + reply.l3_len);
 	memcpy(message, packet->l4, packet->l4_len);
 	message->type = ICMP_ECHO_REPLY;
 	finish(ip, &reply, message);
@@ -59,24 +58,24 @@ static enum ip_verdict echo(struct ip_stack *ip, const struct frame *frame,
 
 void icmp_unreachable(struct ip_stack *ip, const struct frame *frame, uint8_t code)
 {
-	const uint8_t *quote = frame->data + sizeof(struct eth_header);
+	const uint8_t *quote = frame_l3(frame);
 	const struct ip4_header *header = (const struct ip4_header *)quote;
 	size_t quote_len = be16_to_host(header->total_len);
 	struct icmp_header *message;
 	struct frame reply;
 
-	if (quote_len > frame->len - sizeof(struct eth_header))
-		quote_len = frame->len - sizeof(struct eth_header);
+	if (quote_len > frame->len - frame->l2_len)
+		quote_len = frame->len - frame->l2_len;
 	if (quote_len > QUOTE_BYTES_MAX)
 		quote_len = QUOTE_BYTES_MAX;
-	if (!rate_allows(ip)) {
+	if (!icmp_rate_allows(ip)) {
 		drop_count(ip->drops, DROP_ICMP_RATE);
 		return;
 	}
 	if (!ip4_reply_start(ip, frame, IP_PROTOCOL_ICMP, (uint32_t)(sizeof(*message) + quote_len),
 			     &reply))
 		return;
-	message = (struct icmp_header *)(reply.data + ETH_IP4_HEADER_BYTES);
+	message = (struct icmp_header *)(reply.data + reply.l2_len + reply.l3_len);
 	*message = (struct icmp_header){.type = ICMP_UNREACHABLE, .code = code};
 	memcpy(message + 1, quote, quote_len);
 	finish(ip, &reply, message);

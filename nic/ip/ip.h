@@ -8,32 +8,39 @@
 #include "nic/port/port.h"
 
 /*
- * From frames to TCP segments and UDP datagrams, and back: Ethernet, VLAN, ARP, IPv4, ICMP. One
- * struct ip_stack per worker; ARP entries are shared by all workers (struct neigh_table), because
- * the answer may arrive at any of them. ARP and ICMP echo are answered here; the caller sees only
- * what is meant for it.
+ * From frames to TCP segments and UDP datagrams, and back: Ethernet, one VLAN, ARP and neighbour
+ * discovery, IPv4 and IPv6, ICMP and ICMPv6. One struct ip_stack per worker; what is known of
+ * neighbours is shared by all workers (struct neigh_table), because the answer may arrive at any of
+ * them. Questions for our address and echo are answered here; the caller sees only what is meant
+ * for it.
  */
 struct ip_stack;
 struct neigh_table;
 
-/* A range of addresses. */
+/* A range of addresses: those that agree with `address` in the first prefix_len bits of 128. */
 struct ip_network {
-	struct be32 address, mask;
+	struct ip_addr address;
+	uint8_t prefix_len;
 };
 
-#define IP_NETWORKS_MAX 16
+#define IP_NETWORKS_MAX  16
+#define IP_V4_PREFIX_LEN 96 // that an IPv4 prefix is longer by in its mapped form
 
 struct ip_config {
-	struct be32 address; // ours
-	uint8_t prefix_len;  // of our network
-	struct be32 gateway; // raw 0: none
+	struct ip_addr address;  // IPv4, ours; all zero: none
+	uint8_t prefix_len;      // of our IPv4 network, of 32 bits
+	struct ip_addr gateway;  // all zero: none
+	struct ip_addr address6; // IPv6, ours; all zero: no IPv6, not even a link-local address
+	uint8_t prefix6_len;
+	struct ip_addr gateway6;
+	uint16_t vlan; // 802.1Q tag of all our frames; 0: untagged
 	uint8_t mac[6];
 	uint16_t mtu;                               // bytes of IP packet
 	struct ip_network allowed[IP_NETWORKS_MAX]; // whose hosts TCP and UDP is taken from
 	uint32_t allowed_count;                     // 0: from everybody
 	uint32_t icmp_rate;        // ICMP and unreachable replies per second and worker
 	uint32_t peers_max;        // entries of remote hosts per worker
-	uint64_t arp_reachable_ns; // age at which an entry is asked for again
+	uint64_t arp_reachable_ns; // age at which a neighbour is asked for again
 };
 
 /* A received segment or datagram. Pointers lead into the frame. */
@@ -47,9 +54,10 @@ struct ip_packet {
 	uint32_t l4_len; // bytes, Ethernet padding removed
 };
 
-#define IP_PROTOCOL_ICMP 1
-#define IP_PROTOCOL_TCP  6
-#define IP_PROTOCOL_UDP  17
+#define IP_PROTOCOL_ICMP  1
+#define IP_PROTOCOL_TCP   6
+#define IP_PROTOCOL_UDP   17
+#define IP_PROTOCOL_ICMP6 58
 
 enum ip_verdict {
 	IP_TCP,   // *packet is filled, checksum verified; the caller keeps the frame
@@ -74,15 +82,15 @@ void ip_set_tx(struct ip_stack *ip, void (*tx)(void *arg, struct frame *frame), 
 /*
  * Only the owner of a flow and the steering need to know about it: reads the 4-tuple without
  * checking anything but lengths. An ICMP error belongs to the flow that it quotes. False when the
- * frame has to do with no TCP or UDP flow over IPv4 (any worker may take it then).
+ * frame has to do with no TCP or UDP flow (any worker may take it then).
  */
 bool ip_flow_hash(const struct frame *frame, uint32_t *hash);
 
 /*
- * Validates one frame (RFC 791, 1122, 826) and says what it is. now_ns is the time of the burst.
- * For IP_ERROR, packet->flow, hash and protocol are those of the flow of ours that the ICMP message
- * quotes, l4 is the ICMP message (RFC 792), and peer is UINT32_MAX. *packet means nothing for
- * IP_DONE.
+ * Validates one frame (RFC 791, 1122, 826, 8200, 4443, 4861) and says what it is. now_ns is the
+ * time of the burst. For IP_ERROR, packet->flow, hash and protocol are those of the flow of ours
+ * that the ICMP message quotes, l4 is the ICMP message (RFC 792, 4443), and peer is UINT32_MAX.
+ * *packet means nothing for IP_DONE.
  */
 enum ip_verdict ip_input(struct ip_stack *ip, struct frame *frame, uint64_t now_ns,
 			 struct ip_packet *packet);
@@ -121,7 +129,7 @@ bool ip_output(struct ip_stack *ip, uint32_t peer, uint8_t protocol, uint8_t ecn
 
 /*
  * An ICMP port unreachable about a frame that ip_input() called IP_UDP; rate-limited (RFC 1122
- * 3.2.2.1, 4.1.3.1). Counts the datagram as dropped (DROP_UDP_PORT).
+ * 3.2.2.1, 4.1.3.1, RFC 4443 2.4). Counts the datagram as dropped (DROP_UDP_PORT).
  */
 void ip_port_unreachable(struct ip_stack *ip, const struct frame *frame, uint64_t now_ns);
 
@@ -131,10 +139,11 @@ void ip_port_unreachable(struct ip_stack *ip, const struct frame *frame, uint64_
  * go out once a second. UINT32_MAX when the address cannot be a host's, or all entries have been
  * used in this very burst.
  */
-uint32_t ip_peer(struct ip_stack *ip, struct be32 remote, uint64_t now_ns, bool *resolved);
+uint32_t ip_peer(struct ip_stack *ip, const struct ip_addr *remote, uint64_t now_ns,
+		 bool *resolved);
 
 /*
- * Once per loop: announces our address at start, keeps the gateway known, ages entries, repeats
+ * Once per loop: announces our addresses at start, keeps the gateways known, ages entries, repeats
  * requests. Bounded work, and next to none more often than once a millisecond.
  */
 void ip_tick(struct ip_stack *ip, uint64_t now_ns);

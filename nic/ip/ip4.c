@@ -20,24 +20,12 @@ bool ip4_host_valid(const struct ip_stack *ip, struct be32 address)
 
 	if (a >> 24 == 0 || a >> 24 == 127 || a >= 0xe0000000) // "this network", loopback, groups
 		return false;
-	if (address.raw == ip->address.raw)
+	if (address.raw == ip->address.raw || ip->address.raw == 0)
 		return false;
 	// The ends of our network mean all hosts; /31 and /32 have none (RFC 3021).
-	if (ip->prefix_len < 31 && ip_on_link(ip, address))
+	if (ip->prefix_len < 31 && ip4_on_link(ip, address))
 		return (a & host_bits) != 0 && (a & host_bits) != host_bits;
 	return true;
-}
-
-/*
- * Whether the source may talk to us at all (allow-from). ICMP is let through, for errors about our
- * segments come from routers anywhere.
- */
-static bool allowed(const struct ip_stack *ip, const struct ip4_header *header)
-{
-	for (uint32_t i = 0; i < ip->allowed_count; i++)
-		if ((header->src.raw & ip->allowed[i].mask.raw) == ip->allowed[i].address.raw)
-			return true;
-	return header->protocol == IP_PROTOCOL_ICMP;
 }
 
 /* True when the options are well formed and none asks for a route of its own. */
@@ -72,43 +60,10 @@ static bool header_checksum_good(const struct frame *frame, const struct ip4_hea
 	return ip_checksum_valid(ip_checksum_add(0, slice_of(header, header_len)));
 }
 
-bool ip4_l4_checksum_good(const struct frame *frame, const struct ip4_header *header,
-			  struct slice l4)
-{
-	uint64_t sum;
-
-	switch ((enum frame_checksum)frame->l4_checksum) {
-	case FRAME_CHECKSUM_GOOD:
-	case FRAME_CHECKSUM_PARTIAL:
-		return true;
-	case FRAME_CHECKSUM_BAD:
-		return false;
-	case FRAME_CHECKSUM_UNKNOWN:
-		break;
-	}
-	sum = ip_checksum_pseudo(header->src, header->dst, header->protocol, (uint32_t)l4.len);
-	return ip_checksum_valid(ip_checksum_add(sum, l4));
-}
-
-/*
- * Where the packet goes next is TCP, above this folder; what that needs of the IP layer is done
- * here.
- */
-static enum ip_verdict tcp_packet(struct ip_stack *ip, const struct frame *frame,
-				  const struct ip4_header *header, struct ip_packet *packet)
-{
-	if (unlikely(packet->l4_len < IP4_TCP_HEADER_MIN))
-		return ip_drop(ip, DROP_TCP_SHORT);
-	if (unlikely(!ip4_l4_checksum_good(frame, header, slice_of(packet->l4, packet->l4_len))))
-		return ip_drop(ip, DROP_TCP_CHECKSUM);
-	return IP_TCP;
-}
-
 /* Addresses, ports, hash and peer: the same for TCP and UDP, whose headers begin alike. */
 static void fill_packet(struct ip_stack *ip, const struct frame *frame,
 			const struct ip4_header *header, struct ip_packet *packet)
 {
-	const struct eth_header *eth = (const struct eth_header *)frame->data;
 	const struct tcp_ports *ports = (const struct tcp_ports *)packet->l4;
 
 	packet->flow.local = ip->local;
@@ -119,7 +74,7 @@ static void fill_packet(struct ip_stack *ip, const struct frame *frame,
 	packet->hash = frame->has_hash ? frame->hash
 				       : ip4_flow_hash(header->src, header->dst, ports->src_port,
 						       ports->dst_port);
-	packet->peer = ip_peer_heard(ip, header->src, eth->src);
+	packet->peer = ip_peer_heard(ip, &packet->flow.remote, frame_src_mac(frame));
 }
 
 /* By protocol. The header is valid. */
@@ -127,11 +82,14 @@ static enum ip_verdict deliver(struct ip_stack *ip, struct frame *frame,
 			       const struct ip4_header *header, struct ip_packet *packet)
 {
 	enum ip_verdict verdict;
+	uint64_t pseudo;
 
 	packet->protocol = header->protocol;
 	switch (header->protocol) {
 	case IP_PROTOCOL_TCP:
-		verdict = tcp_packet(ip, frame, header, packet);
+		pseudo = ip_checksum_pseudo(header->src, header->dst, IP_PROTOCOL_TCP,
+					    packet->l4_len);
+		verdict = ip_tcp_check(ip, frame, pseudo, packet);
 		break;
 	case IP_PROTOCOL_UDP:
 		verdict = udp_input(ip, frame, packet);
@@ -149,9 +107,8 @@ static enum ip_verdict deliver(struct ip_stack *ip, struct frame *frame,
 
 enum ip_verdict ip4_input(struct ip_stack *ip, struct frame *frame, struct ip_packet *packet)
 {
-	const struct ip4_header *header =
-		(const struct ip4_header *)(frame->data + sizeof(struct eth_header));
-	uint32_t len = frame->len - (uint32_t)sizeof(struct eth_header); // eth.c saw at least that
+	const struct ip4_header *header = frame_l3(frame);
+	uint32_t len = frame->len - frame->l2_len; // eth.c saw at least that
 	uint32_t header_len, total_len;
 
 	if (unlikely(len < sizeof(*header)))
@@ -164,12 +121,17 @@ enum ip_verdict ip4_input(struct ip_stack *ip, struct frame *frame, struct ip_pa
 		return ip_drop(ip, DROP_IP4_SHORT);
 	if (unlikely(!header_checksum_good(frame, header, header_len)))
 		return ip_drop(ip, DROP_IP4_CHECKSUM);
-	if (unlikely(header->dst.raw != ip->address.raw))
+	if (unlikely(header->dst.raw != ip->address.raw || ip->address.raw == 0))
 		return ip_drop(ip, DROP_IP4_NOT_OURS);
 	if (unlikely(!ip4_host_valid(ip, header->src)))
 		return ip_drop(ip, DROP_IP4_SOURCE);
-	if (unlikely(ip->allowed_count > 0) && !allowed(ip, header))
-		return ip_drop(ip, DROP_IP4_NOT_ALLOWED);
+	// Errors about our segments come from routers anywhere.
+	if (unlikely(ip->allowed_count > 0) && header->protocol != IP_PROTOCOL_ICMP) {
+		struct ip_addr src = ip_addr_from_v4(header->src);
+
+		if (!ip_allowed(ip, &src))
+			return ip_drop(ip, DROP_IP_NOT_ALLOWED);
+	}
 	if (unlikely(be16_to_host(header->fragment) & IP4_FRAGMENT_MASK))
 		return ip_drop(ip, DROP_IP4_FRAGMENT);
 	packet->l4 = (const uint8_t *)header + header_len;

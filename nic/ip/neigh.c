@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 /*
- * The neighbour table: next hops and their MAC addresses, shared by all workers. arp.c writes what
- * it hears, peer.c asks when it must send to a host that has not spoken lately. States follow RFC
- * 4861 7.3 in short: asking, known, known and asked again. Allocated by the main thread; every call
- * after that is a worker's and never waits.
+ * The neighbour table: next hops and their MAC addresses, shared by all workers. arp.c and nd.c
+ * write what they hear, peer.c asks when it must send to a host that has not spoken lately. States
+ * follow RFC 4861 7.3 in short: asking, known, known and asked again. Allocated by the main thread;
+ * every call after that is a worker's and never waits.
  */
 
 #define WAYS               8 // entries that an address may live in
@@ -22,12 +22,12 @@
 
 struct neigh_entry {
 	CACHE_ALIGNED _Atomic uint32_t sequence;
-	_Atomic uint32_t address;   // raw; 0: free
-	_Atomic uint64_t mac;       // six bytes in memory order
-	_Atomic uint64_t learnt_ns; // 0: not known yet
-	_Atomic uint64_t asked_ns;  // last request
-	_Atomic uint64_t wanted_ns; // last time somebody wanted it
-	_Atomic uint32_t tries;     // requests since the last answer
+	_Atomic uint32_t tries;      // requests since the last answer
+	_Atomic uint64_t address[2]; // as its bytes lie in memory; both 0: free
+	_Atomic uint64_t mac;        // six bytes in memory order
+	_Atomic uint64_t learnt_ns;  // 0: not known yet
+	_Atomic uint64_t asked_ns;   // last request
+	_Atomic uint64_t wanted_ns;  // last time somebody wanted it
 };
 
 struct neigh_table {
@@ -39,10 +39,16 @@ struct neigh_table {
 	_Atomic uint64_t defended_ns;
 };
 
+/* An address as two numbers; both 0: none. */
+struct neigh_key {
+	uint64_t half[2];
+};
+
 /* A copy of an entry's fields. */
 struct neigh_view {
 	uint64_t mac, learnt_ns, asked_ns, wanted_ns;
-	uint32_t address, tries;
+	struct neigh_key key;
+	uint32_t tries;
 };
 
 static uint32_t round_up_pow2(uint32_t n)
@@ -77,9 +83,29 @@ void neigh_table_free(struct neigh_table *table)
 	free(table);
 }
 
-static struct neigh_entry *set_of(struct neigh_table *table, uint32_t address)
+static struct neigh_key key_of(const struct ip_addr *address)
 {
-	uint32_t set = (uint32_t)((address * 0x9e3779b97f4a7c15ULL) >> 32) & table->set_mask;
+	struct neigh_key key;
+
+	memcpy(&key, address, sizeof(key));
+	return key;
+}
+
+static bool key_equal(const struct neigh_key *a, const struct neigh_key *b)
+{
+	return a->half[0] == b->half[0] && a->half[1] == b->half[1];
+}
+
+static bool key_is_none(const struct neigh_key *key)
+{
+	return (key->half[0] | key->half[1]) == 0;
+}
+
+static struct neigh_entry *set_of(struct neigh_table *table, const struct neigh_key *key)
+{
+	uint64_t mixed =
+		(key->half[0] ^ (key->half[1] >> 29) ^ key->half[1]) * 0x9e3779b97f4a7c15ULL;
+	uint32_t set = (uint32_t)(mixed >> 32) & table->set_mask;
 
 	return &table->entries[set * WAYS];
 }
@@ -94,7 +120,8 @@ static uint64_t pack_mac(const uint8_t *mac)
 
 static void load_fields(const struct neigh_entry *e, struct neigh_view *v)
 {
-	v->address = atomic_load_explicit(&e->address, memory_order_relaxed);
+	v->key.half[0] = atomic_load_explicit(&e->address[0], memory_order_relaxed);
+	v->key.half[1] = atomic_load_explicit(&e->address[1], memory_order_relaxed);
 	v->mac = atomic_load_explicit(&e->mac, memory_order_relaxed);
 	v->learnt_ns = atomic_load_explicit(&e->learnt_ns, memory_order_relaxed);
 	v->asked_ns = atomic_load_explicit(&e->asked_ns, memory_order_relaxed);
@@ -104,7 +131,8 @@ static void load_fields(const struct neigh_entry *e, struct neigh_view *v)
 
 static void store_fields(struct neigh_entry *e, const struct neigh_view *v)
 {
-	atomic_store_explicit(&e->address, v->address, memory_order_relaxed);
+	atomic_store_explicit(&e->address[0], v->key.half[0], memory_order_relaxed);
+	atomic_store_explicit(&e->address[1], v->key.half[1], memory_order_relaxed);
 	atomic_store_explicit(&e->mac, v->mac, memory_order_relaxed);
 	atomic_store_explicit(&e->learnt_ns, v->learnt_ns, memory_order_relaxed);
 	atomic_store_explicit(&e->asked_ns, v->asked_ns, memory_order_relaxed);
@@ -156,13 +184,15 @@ static bool passed(uint64_t now_ns, uint64_t since_ns, uint64_t interval_ns)
 	return (int64_t)(now_ns - since_ns) >= (int64_t)interval_ns;
 }
 
-bool neigh_find(struct neigh_table *table, struct be32 address, struct neigh_answer *answer)
+bool neigh_find(struct neigh_table *table, const struct ip_addr *address,
+		struct neigh_answer *answer)
 {
-	const struct neigh_entry *set = set_of(table, address.raw);
+	struct neigh_key key = key_of(address);
+	const struct neigh_entry *set = set_of(table, &key);
 	struct neigh_view v;
 
 	for (uint32_t i = 0; i < WAYS; i++) {
-		if (!entry_read(&set[i], &v) || v.address != address.raw || v.learnt_ns == 0)
+		if (!entry_read(&set[i], &v) || !key_equal(&v.key, &key) || v.learnt_ns == 0)
 			continue;
 		memcpy(answer->mac, &v.mac, ETH_MAC_BYTES);
 		answer->learnt_ns = v.learnt_ns;
@@ -172,9 +202,9 @@ bool neigh_find(struct neigh_table *table, struct be32 address, struct neigh_ans
 }
 
 /* The entry of an address, else a free one, else the one that has been wanted least lately. */
-static struct neigh_entry *find_place(struct neigh_table *table, uint32_t address)
+static struct neigh_entry *find_place(struct neigh_table *table, const struct neigh_key *key)
 {
-	struct neigh_entry *set = set_of(table, address);
+	struct neigh_entry *set = set_of(table, key);
 	struct neigh_entry *place = NULL;
 	uint64_t place_wanted_ns = UINT64_MAX;
 	struct neigh_view v;
@@ -182,9 +212,9 @@ static struct neigh_entry *find_place(struct neigh_table *table, uint32_t addres
 	for (uint32_t i = 0; i < WAYS; i++) {
 		if (!entry_read(&set[i], &v))
 			continue;
-		if (v.address == address)
+		if (key_equal(&v.key, key))
 			return &set[i];
-		if (v.address == 0)
+		if (key_is_none(&v.key))
 			v.wanted_ns = 0;
 		if (v.wanted_ns < place_wanted_ns) {
 			place = &set[i];
@@ -194,16 +224,17 @@ static struct neigh_entry *find_place(struct neigh_table *table, uint32_t addres
 	return place;
 }
 
-bool neigh_want(struct neigh_table *table, struct be32 address, uint64_t now_ns)
+bool neigh_want(struct neigh_table *table, const struct ip_addr *address, uint64_t now_ns)
 {
-	struct neigh_entry *place = find_place(table, address.raw);
+	struct neigh_key key = key_of(address);
+	struct neigh_entry *place = find_place(table, &key);
 	struct neigh_view v;
 	bool ask;
 
 	if (!place || !entry_lock(place, &v))
 		return false;
-	if (v.address != address.raw)
-		v = (struct neigh_view){.address = address.raw};
+	if (!key_equal(&v.key, &key))
+		v = (struct neigh_view){.key = key};
 	v.wanted_ns = now_ns;
 	// A known address is asked for again by neigh_tick() when it grows old.
 	ask = v.learnt_ns == 0 && (v.tries == 0 || passed(now_ns, v.asked_ns, NEIGH_RETRY_NS));
@@ -215,21 +246,22 @@ bool neigh_want(struct neigh_table *table, struct be32 address, uint64_t now_ns)
 	return ask;
 }
 
-void neigh_learn(struct neigh_table *table, struct be32 address, const uint8_t *mac,
+void neigh_learn(struct neigh_table *table, const struct ip_addr *address, const uint8_t *mac,
 		 uint64_t now_ns)
 {
-	struct neigh_entry *set = set_of(table, address.raw);
+	struct neigh_key key = key_of(address);
+	struct neigh_entry *set = set_of(table, &key);
 	uint64_t packed = pack_mac(mac);
 	struct neigh_view v;
 
 	for (uint32_t i = 0; i < WAYS; i++) {
 		bool moved;
 
-		if (!entry_read(&set[i], &v) || v.address != address.raw)
+		if (!entry_read(&set[i], &v) || !key_equal(&v.key, &key))
 			continue;
 		if (!entry_lock(&set[i], &v))
 			continue;
-		if (v.address != address.raw) { // reused since the look
+		if (!key_equal(&v.key, &key)) { // reused since the look
 			entry_unlock(&set[i], &v);
 			continue;
 		}
@@ -251,13 +283,13 @@ uint32_t neigh_generation(const struct neigh_table *table)
 /* The answer is old or missing, and the last question long enough ago. */
 static bool view_due(const struct neigh_view *v, uint64_t now_ns, uint64_t reachable_ns)
 {
-	return v->address != 0 && passed(now_ns, v->asked_ns, NEIGH_RETRY_NS) &&
+	return !key_is_none(&v->key) && passed(now_ns, v->asked_ns, NEIGH_RETRY_NS) &&
 	       (v->learnt_ns == 0 || passed(now_ns, v->learnt_ns, reachable_ns));
 }
 
 /* One entry's share of neigh_tick(). True when a request is due. */
 static bool entry_tick(struct neigh_entry *e, uint64_t now_ns, uint64_t reachable_ns,
-		       struct be32 *address)
+		       struct ip_addr *address)
 {
 	struct neigh_view v;
 	bool ask = false;
@@ -266,7 +298,7 @@ static bool entry_tick(struct neigh_entry *e, uint64_t now_ns, uint64_t reachabl
 		return false;
 	if (view_due(&v, now_ns, reachable_ns)) { // another worker may have been here
 		ask = v.tries < NEIGH_TRIES_MAX && !passed(now_ns, v.wanted_ns, reachable_ns);
-		address->raw = v.address;
+		memcpy(address, &v.key, sizeof(*address));
 		v.asked_ns = now_ns;
 		v.tries++;
 		if (!ask)
@@ -277,7 +309,7 @@ static bool entry_tick(struct neigh_entry *e, uint64_t now_ns, uint64_t reachabl
 }
 
 uint32_t neigh_tick(struct neigh_table *table, uint32_t *cursor, uint32_t count, uint64_t now_ns,
-		    uint64_t reachable_ns, struct be32 *ask)
+		    uint64_t reachable_ns, struct ip_addr *ask)
 {
 	uint32_t entries = (table->set_mask + 1) * WAYS;
 	uint32_t asked = 0;

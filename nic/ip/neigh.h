@@ -7,7 +7,7 @@
 /*
  * Who has which MAC address on our network, for all workers: the answer to a question may arrive at
  * any of them. An entry comes into being only when a worker wants the address; what others say
- * unasked changes known entries and makes none, so forged ARP cannot fill the table.
+ * unasked changes known entries and makes none, so forged answers cannot fill the table.
  *
  * Handshake: an entry is a seqlock. A writer makes `sequence` odd by compare-and-swap (acquire),
  * stores the fields and makes it even again (release); one that finds it odd gives up, for all that
@@ -25,17 +25,17 @@ struct neigh_answer {
 };
 
 /* The MAC address of a host if it is known. */
-MUST_USE bool neigh_find(struct neigh_table *table, struct be32 address,
+MUST_USE bool neigh_find(struct neigh_table *table, const struct ip_addr *address,
 			 struct neigh_answer *answer);
 
 /*
  * Notes that somebody wants the address, for the next `keep_ns`. True when the caller is to send a
  * request now: at most one worker is told so, and not more often than every NEIGH_RETRY_NS.
  */
-MUST_USE bool neigh_want(struct neigh_table *table, struct be32 address, uint64_t now_ns);
+MUST_USE bool neigh_want(struct neigh_table *table, const struct ip_addr *address, uint64_t now_ns);
 
 /* A host says where it is. Changes entries that exist. */
-void neigh_learn(struct neigh_table *table, struct be32 address, const uint8_t *mac,
+void neigh_learn(struct neigh_table *table, const struct ip_addr *address, const uint8_t *mac,
 		 uint64_t now_ns);
 
 /* Rises whenever a known address has moved to another MAC address. */
@@ -47,7 +47,7 @@ uint32_t neigh_generation(const struct neigh_table *table);
  * how many.
  */
 uint32_t neigh_tick(struct neigh_table *table, uint32_t *cursor, uint32_t count, uint64_t now_ns,
-		    uint64_t reachable_ns, struct be32 *ask);
+		    uint64_t reachable_ns, struct ip_addr *ask);
 
 /* True for exactly one caller per announcement that is due (RFC 5227 2.3). */
 MUST_USE bool neigh_announcement_due(struct neigh_table *table, uint64_t now_ns);

@@ -7,7 +7,7 @@
 /*
  * Frames out. ip_output_flow() is the fast path: the peer's header template, the L4 header, the
  * payload gathered behind them; the IPv4 checksum is five additions on the template's sum, the L4
- * checksum is the port's. What answers a frame directly (ICMP) is begun here too. On the worker
+ * checksum is the port's. What answers a frame directly (ICMP) is begun here, too. On the worker
  * that owns the stack.
  */
 
@@ -41,11 +41,22 @@ static void complete_header(struct ip4_header *header, uint8_t protocol, uint8_t
 	header->checksum = ip_checksum_finish(sum);
 }
 
+static void complete_ip6(struct ip6_header *header, const struct ip_segment *segment,
+			 uint32_t payload_len)
+{
+	header->flow = be32_from_host(IP6_VERSION | (uint32_t)segment->ecn << 20);
+	header->payload_len = be16_from_host((uint16_t)payload_len);
+	header->next = segment->protocol;
+	// We have two addresses, and a connection keeps the one that it was opened to.
+	if (segment->flow)
+		header->src = segment->flow->local;
+}
+
 static bool fits(struct ip_stack *ip, size_t total_len)
 {
 	if (likely(total_len <= ip->mtu)) // which ip_new() has made fit into a frame
 		return true;
-	drop_count(ip->drops, DROP_IP4_TOO_LONG);
+	drop_count(ip->drops, DROP_IP_TOO_LONG);
 	return false;
 }
 
@@ -65,40 +76,42 @@ static uint32_t gather(uint8_t *to, const struct slice *parts, uint32_t count)
 static bool send_to_peer(struct ip_stack *ip, uint32_t peer, const struct ip_segment *segment)
 {
 	const struct peer_entry *e = ip_peer_route(ip, peer);
-	size_t total_len = sizeof(struct ip4_header) + segment->header.len;
+	size_t l4_len = segment->header.len;
 	struct frame frame;
-	uint8_t *l4;
+	uint8_t *at;
 
 	if (unlikely(!e)) {
 		drop_count(ip->drops, DROP_NEIGH_UNRESOLVED);
 		return false;
 	}
 	for (uint32_t i = 0; i < segment->payload_count; i++)
-		total_len += segment->payload[i].len;
-	if (unlikely(!fits(ip, total_len)))
+		l4_len += segment->payload[i].len;
+	if (unlikely(!fits(ip, e->l3_len + l4_len)))
 		return false;
 	if (unlikely(!port_frame_alloc(ip->port, &frame, ip->drops)))
 		return false;
-	HOT_ASSERT(frame.room >= total_len + sizeof(struct eth_header));
-	memcpy(frame.data, e->header, ETH_IP4_HEADER_BYTES);
-	complete_header((struct ip4_header *)(frame.data + sizeof(struct eth_header)),
-			segment->protocol, segment->ecn, (uint32_t)total_len);
-	l4 = frame.data + ETH_IP4_HEADER_BYTES;
-	l4 += gather(l4, &segment->header, 1);
-	gather(l4, segment->payload, segment->payload_count);
-	frame.len = (uint32_t)(sizeof(struct eth_header) + total_len);
+	HOT_ASSERT(frame.room >= e->l2_len + e->l3_len + l4_len);
+	memcpy(frame.data, e->header, sizeof(e->header)); // of constant length, and there is room
+	at = frame.data + e->l2_len;
+	if (likely(e->v4))
+		complete_header((struct ip4_header *)at, segment->protocol, segment->ecn,
+				(uint32_t)(sizeof(struct ip4_header) + l4_len));
+	else
+		complete_ip6((struct ip6_header *)at, segment, (uint32_t)l4_len);
+	at += e->l3_len;
+	at += gather(at, &segment->header, 1);
+	at += gather(at, segment->payload, segment->payload_count);
+	frame.len = (uint32_t)(at - frame.data);
 	frame.tx_flags = l4_tx_flag(segment->protocol);
-	frame.l2_len = sizeof(struct eth_header);
-	frame.l3_len = sizeof(struct ip4_header);
+	frame.l2_len = e->l2_len;
+	frame.l3_len = e->l3_len;
 	ip->tx(ip->tx_arg, &frame);
 	return true;
 }
 
 bool ip_output_flow(struct ip_stack *ip, const struct ip_segment *segment)
 {
-	struct be32 remote = ip_addr_v4(&segment->flow->remote);
-
-	return send_to_peer(ip, ip_peer_check(ip, segment->peer, remote), segment);
+	return send_to_peer(ip, ip_peer_check(ip, segment->peer, &segment->flow->remote), segment);
 }
 
 bool ip_output(struct ip_stack *ip, uint32_t peer, uint8_t protocol, uint8_t ecn,
@@ -118,19 +131,13 @@ bool ip_output(struct ip_stack *ip, uint32_t peer, uint8_t protocol, uint8_t ecn
 bool ip4_reply_start(struct ip_stack *ip, const struct frame *in, uint8_t protocol, uint32_t l4_len,
 		     struct frame *out)
 {
-	const struct eth_header *in_eth = (const struct eth_header *)in->data;
-	const struct ip4_header *in_header = (const struct ip4_header *)(in_eth + 1);
+	const struct ip4_header *in_header = frame_l3(in);
 	uint32_t total_len = (uint32_t)sizeof(struct ip4_header) + l4_len;
-	struct eth_header *eth;
 	struct ip4_header *header;
 
 	if (!fits(ip, total_len) || !port_frame_alloc(ip->port, out, ip->drops))
 		return false;
-	eth = (struct eth_header *)out->data;
-	memcpy(eth->dst, in_eth->src, ETH_MAC_BYTES);
-	memcpy(eth->src, ip->mac, ETH_MAC_BYTES);
-	eth->type = be16_from_host(ETH_TYPE_IP4);
-	header = (struct ip4_header *)(eth + 1);
+	header = (struct ip4_header *)eth_start(ip, out->data, frame_src_mac(in), ETH_TYPE_IP4);
 	*header = (struct ip4_header){
 		.version_ihl = IP4_VERSION_IHL,
 		.total_len = be16_from_host((uint16_t)total_len),
@@ -142,7 +149,32 @@ bool ip4_reply_start(struct ip_stack *ip, const struct frame *in, uint8_t protoc
 	};
 	header->checksum =
 		ip_checksum_finish(ip_checksum_add(0, slice_of(header, sizeof(*header))));
-	out->len = (uint32_t)sizeof(*eth) + total_len;
+	out->l2_len = ip->l2_len;
+	out->l3_len = sizeof(*header);
+	out->len = out->l2_len + total_len;
+	out->tx_flags = 0;
+	return true;
+}
+
+bool icmp6_start(struct ip_stack *ip, const struct ip6_reply *reply, struct frame *out)
+{
+	struct ip6_header *header;
+
+	if (!fits(ip, sizeof(*header) + reply->l4_len) ||
+	    !port_frame_alloc(ip->port, out, ip->drops))
+		return false;
+	header = (struct ip6_header *)eth_start(ip, out->data, reply->mac, ETH_TYPE_IP6);
+	*header = (struct ip6_header){
+		.flow = be32_from_host(IP6_VERSION),
+		.payload_len = be16_from_host((uint16_t)reply->l4_len),
+		.next = IP_PROTOCOL_ICMP6,
+		.hop_limit = reply->hop_limit,
+		.src = reply->src,
+		.dst = reply->dst,
+	};
+	out->l2_len = ip->l2_len;
+	out->l3_len = sizeof(*header);
+	out->len = out->l2_len + (uint32_t)sizeof(*header) + reply->l4_len;
 	out->tx_flags = 0;
 	return true;
 }

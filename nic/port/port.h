@@ -41,10 +41,12 @@ struct frame {
 	uint32_t room;          // bytes that fit at data
 	uint32_t hash;          // flow hash of the NIC, valid if has_hash
 	bool has_hash;
+	bool has_vlan;
+	uint16_t vlan;          // control field of a tag the port took off, valid if has_vlan
 	uint8_t ip_checksum;    // enum frame_checksum, received
 	uint8_t l4_checksum;    // enum frame_checksum, received
 	uint8_t tx_flags;       // FRAME_TX_*, to send
-	uint8_t l2_len;         // bytes of Ethernet header, to send with tx_flags
+	uint8_t l2_len;         // bytes of Ethernet header and tag, to send with tx_flags
 	uint8_t l3_len;         // bytes of IP header, to send with tx_flags
 };
 
@@ -71,6 +73,7 @@ struct port_config {
 	uint16_t mtu;           // bytes of IP packet; 0: the port's own
 	uint32_t buffers;       // packet buffers; 0: computed from queues and descriptors
 	uint32_t extra_buffers; // held elsewhere at most: steering rings, out-of-order queues
+	bool multicast;         // take frames to groups, too (IPv6)
 };
 
 /* What one can tell a user about an open port. */

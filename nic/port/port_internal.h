@@ -62,7 +62,7 @@ struct port_queue {
 	uint64_t tx_marks;           // [const] mbuf flags of every frame sent
 	struct rte_mempool *rx_pool; // [const]
 	struct port_fault *fault;    // [const] once workers run; NULL: none
-	struct port_hash_trial hash;
+	struct port_hash_trial hash, hash6; // of IPv4, of IPv6
 	struct port_backlog backlog; // [worker]
 };
 
@@ -82,6 +82,7 @@ struct port {
 	int numa_node;
 	bool started;
 	bool virtual_device;
+	bool multicast;
 	uint8_t mac[6];
 	uint8_t rss_key[UINT8_MAX]; // DPDK keeps the pointer and reads the key at each start
 	char name[64];
@@ -130,6 +131,7 @@ void port_pools_free(struct port *port);
 void port_hash_configure(const struct port_caps *caps, uint8_t *key, struct rte_eth_conf *conf);
 void port_hash_spread(const struct port *port);
 bool port_hash_believed(struct port_hash_trial *trial, const struct rte_mbuf *mbuf);
+bool port_hash_is_ip6(const struct rte_mbuf *mbuf);
 
 /* port_checksum.c */
 void port_checksum_fill(uint8_t *data, uint32_t len, uint8_t l2_len, uint8_t l3_len, uint8_t flags);

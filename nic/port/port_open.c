@@ -45,6 +45,7 @@ int port_open(unsigned index, const struct port_config *config, struct port **op
 	if (rc != 0)
 		goto err_free;
 	port->virtual_device = port_device_is_virtual(device);
+	port->multicast = config->multicast;
 	snprintf(port->name, sizeof(port->name), "%.*s", (int)strcspn(device, ","), device);
 	rc = configure(port, device, config, why);
 	if (rc != 0)
@@ -73,6 +74,9 @@ int port_start(struct port *port, char *why)
 	if (rc != 0)
 		return port_fail(rc, why, "%s does not start: %s", port->name, rte_strerror(-rc));
 	port_hash_spread(port);
+	// Devices that cannot be told pass such frames anyway.
+	if (port->multicast)
+		(void)rte_eth_allmulticast_enable(port->id);
 	port->started = true;
 	return 0;
 }
@@ -272,10 +276,12 @@ static int queue_setup(struct port *port, uint16_t index)
 	queue->tx_flags = port->caps.tx_flags;
 	queue->tx_marks = port->caps.tx_marks;
 	queue->rx_pool = port->rx_pool;
-	queue->hash.trust =
-		port->caps.rss_types && (port->caps.rx_offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH)
-			? PORT_HASH_ON_TRIAL
-			: PORT_HASH_ABSENT;
+	if (port->caps.rx_offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH) {
+		if (port->caps.rss_types & RTE_ETH_RSS_NONFRAG_IPV4_TCP)
+			queue->hash.trust = PORT_HASH_ON_TRIAL;
+		if (port->caps.rss_types & RTE_ETH_RSS_NONFRAG_IPV6_TCP)
+			queue->hash6.trust = PORT_HASH_ON_TRIAL;
+	}
 	port->queues[index] = queue;
 	return 0;
 }

@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define RX_FLAGS_KEPT                                                                              \
-	(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_RSS_HASH)
+	(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_RSS_HASH |      \
+	 RTE_MBUF_F_RX_VLAN_STRIPPED)
 
 /*
  * The hot half of a port: bursts of frames in and out of one queue pair. Called by the worker that
@@ -164,6 +165,7 @@ static struct rte_mbuf *linearise(struct port_queue *queue, struct rte_mbuf *cha
 	mbuf->pkt_len = at;
 	mbuf->ol_flags = chain->ol_flags & RX_FLAGS_KEPT;
 	mbuf->hash.rss = chain->hash.rss;
+	mbuf->vlan_tci = chain->vlan_tci;
 	rte_pktmbuf_free(chain);
 	return mbuf;
 
@@ -186,9 +188,17 @@ static void frame_of_mbuf(struct port_queue *queue, struct rte_mbuf *mbuf, struc
 		.ip_checksum = port_checksum_ip(flags),
 		.l4_checksum = port_checksum_l4(flags),
 	};
-	if ((flags & RTE_MBUF_F_RX_RSS_HASH) && port_hash_believed(&queue->hash, mbuf)) {
+	// A kernel under us takes tags off before we see the frame.
+	if (unlikely(flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) {
+		frame->has_vlan = true;
+		frame->vlan = mbuf->vlan_tci;
+	}
+	if (flags & RTE_MBUF_F_RX_RSS_HASH) {
+		struct port_hash_trial *trial =
+			port_hash_is_ip6(mbuf) ? &queue->hash6 : &queue->hash;
+
+		frame->has_hash = port_hash_believed(trial, mbuf);
 		frame->hash = mbuf->hash.rss;
-		frame->has_hash = true;
 	}
 }
 

@@ -45,7 +45,7 @@ struct link_nic {
 	struct neigh_table *neighbours;
 	struct ip_stack *ip;
 	struct tcp_stack *tcp;
-	struct be32 local, remote;
+	struct ip_addr local, remote;
 	uint32_t peer; // of the server
 	uint16_t next_port;
 	uint64_t now_ns;
@@ -161,18 +161,18 @@ static const struct tcp_ops nic_tcp_ops = {
 
 /* --- what the engine asks for --- */
 
+/* Of the flow as its answers come in. */
 static uint32_t flow_hash(const struct flow *flow)
 {
-	struct be32 src = ip_addr_v4(&flow->remote), dst = ip_addr_v4(&flow->local);
-	struct be16 src_port = be16_from_host(flow->remote_port);
-	struct be16 dst_port = be16_from_host(flow->local_port);
-	uint8_t tuple[12];
+	bool v4 = ip_addr_is_v4(&flow->remote);
+	uint32_t skip = v4 ? 12 : 0, bytes = 16 - skip;
+	uint8_t tuple[36];
 
-	memcpy(tuple, &src, 4);
-	memcpy(tuple + 4, &dst, 4);
-	memcpy(tuple + 8, &src_port, 2);
-	memcpy(tuple + 10, &dst_port, 2);
-	return port_flow_hash(tuple, sizeof(tuple));
+	memcpy(tuple, flow->remote.bytes + skip, bytes);
+	memcpy(tuple + bytes, flow->local.bytes + skip, bytes);
+	be16_store(tuple + 2 * bytes, flow->remote_port);
+	be16_store(tuple + 2 * bytes + 2, flow->local_port);
+	return port_flow_hash(tuple, 2 * bytes + 4);
 }
 
 static struct flow next_flow(struct link_nic *l)
@@ -181,8 +181,8 @@ static struct flow next_flow(struct link_nic *l)
 
 	l->next_port = port == UINT16_MAX ? PORTS_FIRST : (uint16_t)(port + 1);
 	return (struct flow){
-		.local = ip_addr_from_v4(l->local),
-		.remote = ip_addr_from_v4(l->remote),
+		.local = l->local,
+		.remote = l->remote,
 		.local_port = port,
 		.remote_port = (uint16_t)l->options->port,
 	};
@@ -405,20 +405,54 @@ static const struct load_link_ops nic_ops = {
 	.free = nic_free,
 };
 
-/* "10.99.0.1/24". False: it is none. */
-static bool parse_address(const char *text, struct be32 *address, uint8_t *prefix_len)
+static bool parse_address(const char *text, struct ip_addr *address)
 {
-	char part[INET_ADDRSTRLEN];
+	struct be32 v4;
+
+	if (inet_pton(AF_INET6, text, address->bytes) == 1)
+		return true;
+	if (inet_pton(AF_INET, text, &v4.raw) != 1)
+		return false;
+	*address = ip_addr_from_v4(v4);
+	return true;
+}
+
+/* "10.99.0.1/24" or "fd00:99::1/64", into the fields of its family. False: it is neither. */
+static bool parse_own(const char *text, struct ip_config *ip)
+{
+	char part[INET6_ADDRSTRLEN];
 	const char *slash = strchr(text, '/');
 	size_t len = slash ? (size_t)(slash - text) : strlen(text);
-	uint32_t prefix = 24;
+	uint32_t prefix = 0;
+	struct ip_addr address;
+	bool v4;
 
 	if (len >= sizeof(part) || (slash && !load_parse_u32(slash + 1, &prefix)))
 		return false;
 	memcpy(part, text, len);
 	part[len] = '\0';
-	*prefix_len = (uint8_t)prefix;
-	return prefix <= 32 && inet_pton(AF_INET, part, &address->raw) == 1;
+	if (!parse_address(part, &address))
+		return false;
+	v4 = ip_addr_is_v4(&address);
+	if (!slash)
+		prefix = v4 ? 24 : 64;
+	if (prefix > (v4 ? 32 : 128))
+		return false;
+	*(v4 ? &ip->address : &ip->address6) = address;
+	*(v4 ? &ip->prefix_len : &ip->prefix6_len) = (uint8_t)prefix;
+	return true;
+}
+
+static bool parse_gateway(const char *text, struct ip_config *ip)
+{
+	struct ip_addr address;
+
+	if (!text)
+		return true;
+	if (!parse_address(text, &address))
+		return false;
+	*(ip_addr_is_v4(&address) ? &ip->gateway : &ip->gateway6) = address;
+	return true;
 }
 
 static bool build_stacks(struct link_nic *l)
@@ -445,10 +479,9 @@ static bool build_stacks(struct link_nic *l)
 	port_info(l->port, &info);
 	ip.mtu = tcp.mtu = info.mtu;
 	memcpy(ip.mac, info.mac, sizeof(ip.mac));
-	if (!parse_address(o->nic_address, &ip.address, &ip.prefix_len) ||
-	    (o->nic_gateway && inet_pton(AF_INET, o->nic_gateway, &ip.gateway.raw) != 1))
+	if (!parse_own(o->nic_address, &ip) || !parse_gateway(o->nic_gateway, &ip))
 		return false;
-	l->local = ip.address;
+	l->local = ip_addr_is_none(&ip.address) ? ip.address6 : ip.address;
 	secret_fill(tcp.secret, sizeof(tcp.secret));
 	secret_fill(&tcp.rng_seed, sizeof(tcp.rng_seed));
 	l->neighbours = neigh_table_new(NEIGHBOURS);
@@ -468,7 +501,7 @@ static bool resolve(struct link_nic *l)
 
 	do {
 		nic_receive(&l->link, false);
-		l->peer = ip_peer(l->ip, l->remote, l->now_ns, &resolved);
+		l->peer = ip_peer(l->ip, &l->remote, l->now_ns, &resolved);
 		nic_send(&l->link, l->now_ns);
 	} while (!resolved && l->peer != UINT32_MAX && l->now_ns < until_ns);
 	return resolved;
@@ -488,7 +521,7 @@ struct load_link *link_nic_new_on(const struct load_options *options, struct por
 	l->port = port;
 	l->queue = port_queue(port, 0);
 	l->now_ns = clock_now_ns();
-	(void)inet_pton(AF_INET, options->server, &l->remote.raw); // the options are checked
+	(void)parse_address(options->server, &l->remote); // the options are checked
 	secret_fill(&random, sizeof(random));
 	l->next_port = (uint16_t)(PORTS_FIRST + random % (UINT16_MAX - PORTS_FIRST));
 	if (!build_stacks(l)) {

@@ -69,6 +69,7 @@ void fake_port_frame(struct frame *frame, const void *bytes, uint32_t len)
 		memcpy(frame->data, bytes, len);
 	frame->len = len;
 	frame->has_hash = false;
+	frame->has_vlan = false;
 	frame->ip_checksum = FRAME_CHECKSUM_UNKNOWN;
 	frame->l4_checksum = FRAME_CHECKSUM_UNKNOWN;
 }

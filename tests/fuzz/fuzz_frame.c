@@ -22,8 +22,28 @@
 #define RAW_MAX     2048
 #define PATCHES_MAX 16
 
+#define ETH_IP6   "020000000002 020000000001 86dd 60000000"
+#define OURS6     "fd000099000000000000000000000002"
+#define PEER6     "fd000099000000000000000000000001"
+#define IP6_TO_US PEER6 OURS6
+#define VLAN      7
+
 static const char *const templates[] = {
-	FRAME_TCP_SYN, FRAME_UDP_HELLO, FRAME_ECHO, FRAME_TOO_BIG, FRAME_ARP_REQUEST,
+	FRAME_TCP_SYN,
+	FRAME_UDP_HELLO,
+	FRAME_ECHO,
+	FRAME_TOO_BIG,
+	FRAME_ARP_REQUEST,
+	ETH_IP6 "0014 06 40" IP6_TO_US "9c4018eb 00000001 00000000 5002ffff 00000000",
+	ETH_IP6 "000a 11 40" IP6_TO_US "9c4018eb 000a0000 6869",
+	ETH_IP6 "0008 3a 40" IP6_TO_US "80000000 12340001",
+	ETH_IP6 "0020 3a ff" IP6_TO_US "87000000 00000000" OURS6 "0101020000000001",
+	ETH_IP6 "0020 3a ff" IP6_TO_US "88000000 60000000" PEER6 "0201020000000009",
+	ETH_IP6 "0044 3a 40" IP6_TO_US "02000000 00000500 60000000 0014 06 40" OURS6 PEER6
+		"18eb9c40 00000001 00000000 50100000 00000000",
+	// Hop-by-hop, destination, routing and fragment headers, then TCP.
+	ETH_IP6 "0034 00 40" IP6_TO_US "3c00010400000000 2b00010400000000 2c00000000000000"
+		"0600000000000001 9c4018eb 00000001 00000000 5002ffff 00000000",
 };
 
 /* The fuzzer's bytes as they are used up; zeros behind their end. */
@@ -134,6 +154,43 @@ static void fix_checksums(uint8_t *frame, uint32_t len, bool ip, bool l4)
 	}
 }
 
+/* The same for IPv6, behind what extension headers there are. */
+static void fix_checksum6(uint8_t *frame, uint32_t len)
+{
+	static const uint8_t l4_at[256] = {
+		[IP_PROTOCOL_ICMP6] = 2, [IP_PROTOCOL_UDP] = 6, [IP_PROTOCOL_TCP] = 16};
+	uint32_t end, at = AT_IP + 40, sum = 0;
+	uint8_t next;
+
+	if (len < at || be16_load(frame + AT_ETH_TYPE) != ETH_TYPE_IP6)
+		return;
+	end = at + be16_load(frame + AT_IP + 4);
+	next = frame[AT_IP + 6];
+	while (end <= len && at + 8 <= end && l4_at[next] == 0) {
+		uint32_t bytes = next == IP6_FRAGMENT ? 8 : (frame[at + 1] + 1U) * 8;
+
+		next = frame[at];
+		at += bytes;
+	}
+	if (end > len || at > end || end - at < l4_at[next] + 2U)
+		return;
+	for (uint32_t i = 8; i < 40; i += 2)
+		sum += be16_load(frame + AT_IP + i);
+	be16_store(frame + at + l4_at[next], 0);
+	be16_store(frame + at + l4_at[next],
+		   checksum_of(sum + next + end - at, frame + at, end - at));
+}
+
+static uint32_t insert_tag(uint8_t *frame, uint32_t len, uint8_t vlan)
+{
+	if (len < AT_IP)
+		return len;
+	memmove(frame + AT_ETH_TYPE + 4, frame + AT_ETH_TYPE, len - AT_ETH_TYPE);
+	be16_store(frame + AT_ETH_TYPE, ETH_TYPE_VLAN);
+	be16_store(frame + AT_ETH_TYPE + 2, vlan);
+	return len + 4;
+}
+
 static uint64_t drops_total(const struct drop_counters *drops)
 {
 	uint64_t total = 0;
@@ -151,7 +208,7 @@ static void use_packet(struct ip_stack *ip, const struct frame *frame, enum ip_v
 	const struct slice payload = slice_of(packet->l4, packet->l4_len);
 	uint32_t hash;
 
-	INVARIANT(packet->l4 >= frame->data + AT_L4);
+	INVARIANT(packet->l4 >= frame->data + AT_L4 && packet->l4 <= frame->data + frame->len);
 	INVARIANT(packet->l4_len <= frame->len);
 	INVARIANT(packet->l4 + packet->l4_len <= frame->data + frame->len);
 	INVARIANT(packet->l4_len >= (verdict == IP_TCP ? 20 : 8));
@@ -170,6 +227,15 @@ static void use_packet(struct ip_stack *ip, const struct frame *frame, enum ip_v
 				 });
 }
 
+/* ARP and neighbour advertisements may teach and be silent. */
+static bool teaches(const uint8_t *frame, uint32_t len)
+{
+	uint32_t tag = len >= AT_IP && be16_load(frame + AT_ETH_TYPE) == ETH_TYPE_VLAN ? 4 : 0;
+	uint16_t type = len >= AT_IP + tag ? be16_load(frame + AT_ETH_TYPE + tag) : 0;
+
+	return type == ETH_TYPE_ARP || type == ETH_TYPE_IP6;
+}
+
 static void one_frame(struct ip_stack *ip, struct input *input, struct drop_counters *drops,
 		      const uint32_t *sent, uint64_t now_ns)
 {
@@ -184,8 +250,15 @@ static void one_frame(struct ip_stack *ip, struct input *input, struct drop_coun
 	struct frame frame;
 	uint32_t hash;
 
-	fix_checksums(bytes, len, control & 1, control & 2);
+	if (len > AT_IP && be16_load(bytes + AT_ETH_TYPE) == ETH_TYPE_IP4)
+		fix_checksums(bytes, len, control & 1, control & 2);
+	else if (control & 2)
+		fix_checksum6(bytes, len);
+	if (control & 32)
+		len = insert_tag(bytes, len, claims >> 4);
 	fake_port_frame(&frame, bytes, len);
+	frame.has_vlan = control & 64;
+	frame.vlan = claims >> 4;
 	frame.ip_checksum = claims & 3;
 	frame.l4_checksum = claims >> 2 & 3;
 	frame.has_hash = control & 4;
@@ -196,8 +269,8 @@ static void one_frame(struct ip_stack *ip, struct input *input, struct drop_coun
 	verdict = ip_input(ip, &frame, now_ns, &packet);
 	if (verdict != IP_DONE) {
 		use_packet(ip, &frame, verdict, &packet, now_ns);
-	} else if (len >= AT_IP && be16_load(bytes + AT_ETH_TYPE) != ETH_TYPE_ARP) {
-		// ARP teaches and is silent; everything else that ends here is answered or counted.
+	} else if (!teaches(bytes, len)) {
+		// Everything else that ends here is answered or counted.
 		INVARIANT(drops_total(drops) > drops_before || *sent > sent_before);
 	}
 	port_free(&frame, 1);
@@ -208,17 +281,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct input input = {data, size};
 	const struct ip_config config = {
-		.address = be32_from_host(0x0a630002),
+		.address = ip_addr_from_v4(be32_from_host(0x0a630002)),
 		.prefix_len = 24,
-		.gateway = be32_from_host(0x0a6300fe),
+		.gateway = ip_addr_from_v4(be32_from_host(0x0a6300fe)),
+		.address6 = {{0xfd, 0, 0, 0x99, [15] = 2}},
+		.prefix6_len = 64,
+		.gateway6 = {{0xfe, 0x80, [15] = 0xfe}},
+		.vlan = next_byte(&input) & 1 ? VLAN : 0,
 		.mac = {0x02, 0, 0, 0, 0, 0x02},
 		.mtu = 1500,
 		.icmp_rate = 100,
 		.peers_max = 128,
 		.arp_reachable_ns = 1000000000,
 	};
-	struct input input = {data, size};
 	struct neigh_table *neighbours = neigh_table_new(64);
 	struct drop_counters drops = {0};
 	struct ip_stack *ip = ip_new(&config, neighbours, NULL, &drops);

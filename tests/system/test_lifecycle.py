@@ -149,7 +149,7 @@ def check_allow_from():
         with socket.create_connection((SERVER, 6379), timeout=10, source_address=(harness.CLIENT, 0)) as s:
             s.sendall(b"PING\r\n")
             assert s.recv(16) == b"+PONG\r\n"
-        assert appliance.metrics()['wirecache_drops_total{reason="ip4_not_allowed"}'] > 0
+        assert appliance.metrics()['wirecache_drops_total{reason="ip_not_allowed"}'] > 0
 
 
 def check_crash_leaves_nothing():

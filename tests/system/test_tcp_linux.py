@@ -14,7 +14,7 @@ import threading
 import time
 
 import harness
-from harness import CLIENT, SERVER, Appliance, Checks, sh
+from harness import CLIENT, SERVER, Appliance, Checks, sh, wait_for
 
 RESP = (SERVER, 6379)
 BIG = 4 << 20
@@ -69,13 +69,6 @@ def receive_all(s):
 def ping(s):
     s.sendall(b"PING\r\n")
     assert receive(s, 7) == b"+PONG\r\n"
-
-
-def wait_for(condition, seconds, what):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"no {what} within {seconds} s"
-        time.sleep(0.05)
 
 
 def reset(s):

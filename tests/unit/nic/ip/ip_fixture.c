@@ -7,9 +7,10 @@
 
 /* The bench on which the unit tests of nic/ip put a stack. */
 
-struct be32 address_of(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
+struct ip_addr address_of(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 {
-	return be32_from_host((uint32_t)a << 24 | (uint32_t)b << 16 | (uint32_t)c << 8 | d);
+	return ip_addr_from_v4(
+		be32_from_host((uint32_t)a << 24 | (uint32_t)b << 16 | (uint32_t)c << 8 | d));
 }
 
 static void keep_sent(void *arg, struct frame *frame)
@@ -21,9 +22,9 @@ static void keep_sent(void *arg, struct frame *frame)
 	f->sent[f->sent_count++] = *frame;
 }
 
-void fixture_open_stack(struct fixture *f, struct neigh_table *shared)
+struct ip_config fixture_config(void)
 {
-	const struct ip_config config = {
+	return (struct ip_config){
 		.address = address_of(10, 99, 0, 2),
 		.prefix_len = 24,
 		.gateway = address_of(10, 99, 0, 254),
@@ -33,9 +34,20 @@ void fixture_open_stack(struct fixture *f, struct neigh_table *shared)
 		.peers_max = 128,
 		.arp_reachable_ns = FIXTURE_REACHABLE_NS,
 	};
+}
 
+void fixture_open_stack(struct fixture *f, struct neigh_table *shared)
+{
+	struct ip_config config = fixture_config();
+
+	fixture_open_stack_as(f, shared, &config);
+}
+
+void fixture_open_stack_as(struct fixture *f, struct neigh_table *shared,
+			   const struct ip_config *config)
+{
 	*f = (struct fixture){.neighbours = shared, .now_ns = FIXTURE_START_NS};
-	f->ip = ip_new(&config, shared, NULL, &f->drops);
+	f->ip = ip_new(config, shared, NULL, &f->drops);
 	assert_non_null(f->ip);
 	ip_set_tx(f->ip, keep_sent, f);
 }
@@ -50,13 +62,20 @@ void fixture_close_stack(struct fixture *f)
 
 int fixture_setup(void **state)
 {
+	struct ip_config config = fixture_config();
+
+	return fixture_setup_as(state, &config);
+}
+
+int fixture_setup_as(void **state, const struct ip_config *config)
+{
 	struct fixture *f = malloc(sizeof(*f));
 	struct neigh_table *neighbours = neigh_table_new(64);
 
 	assert_non_null(f);
 	assert_non_null(neighbours);
 	fake_port_reset();
-	fixture_open_stack(f, neighbours);
+	fixture_open_stack_as(f, neighbours, config);
 	*state = f;
 	return 0;
 }
@@ -152,6 +171,12 @@ enum ip_verdict fixture_input(struct fixture *f, const struct fixture_frame *spe
 	uint8_t bytes[FIXTURE_FRAME_MAX];
 	uint32_t len = fixture_build(spec, bytes);
 
+	return fixture_input_bytes(f, bytes, len, spec);
+}
+
+enum ip_verdict fixture_input_bytes(struct fixture *f, const uint8_t *bytes, uint32_t len,
+				    const struct fixture_frame *spec)
+{
 	if (f->has_in)
 		port_free(&f->in, 1);
 	fake_port_frame(&f->in, bytes, len);

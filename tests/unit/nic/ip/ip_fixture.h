@@ -59,6 +59,12 @@ struct fixture {
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
+/* The same with another configuration than that one, which is fixture_config(). */
+struct ip_config fixture_config(void);
+int fixture_setup_as(void **state, const struct ip_config *config);
+void fixture_open_stack_as(struct fixture *f, struct neigh_table *shared,
+			   const struct ip_config *config);
+
 /* A second stack on the same neighbour table, as another worker has it. */
 void fixture_open_stack(struct fixture *f, struct neigh_table *shared);
 void fixture_close_stack(struct fixture *f);
@@ -67,6 +73,8 @@ void fixture_close_stack(struct fixture *f);
 uint32_t fixture_build(const struct fixture_frame *spec, uint8_t *to);
 
 enum ip_verdict fixture_input(struct fixture *f, const struct fixture_frame *spec);
+enum ip_verdict fixture_input_bytes(struct fixture *f, const uint8_t *bytes, uint32_t len,
+				    const struct fixture_frame *spec);
 enum ip_verdict fixture_input_hex(struct fixture *f, const char *hex);
 
 /*
@@ -76,6 +84,10 @@ const char *fixture_drops(struct fixture *f);
 
 /* Forgets the frames sent so far. */
 void fixture_clear_sent(struct fixture *f);
+
+/* Pointers to addresses, for calls that want one. */
+#define V4(number)   (&(struct ip_addr[]){ip_addr_from_v4(be32_from_host(number))}[0])
+#define ADDRESS(...) (&(struct ip_addr[]){address_of(__VA_ARGS__)}[0])
 
 /* Fails unless exactly one frame was sent since the last clear; returns it. */
 struct frame *fixture_one_sent(struct fixture *f);
@@ -93,4 +105,4 @@ void assert_frame_wellformed(const struct frame *frame);
 /* RFC 1071 by 16-bit words in network order; the complement, as it goes into a packet. */
 uint16_t naive_checksum(uint32_t sum, const uint8_t *bytes, uint32_t len);
 
-struct be32 address_of(uint8_t a, uint8_t b, uint8_t c, uint8_t d);
+struct ip_addr address_of(uint8_t a, uint8_t b, uint8_t c, uint8_t d);

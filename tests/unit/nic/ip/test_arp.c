@@ -103,7 +103,7 @@ static void test_resolve_by_reply_at_another_worker(void **state)
 	struct fixture *f = *state;
 	struct fixture other;
 	bool resolved;
-	uint32_t peer = ip_peer(f->ip, address_of(10, 99, 0, 1), f->now_ns, &resolved);
+	uint32_t peer = ip_peer(f->ip, ADDRESS(10, 99, 0, 1), f->now_ns, &resolved);
 
 	assert_int_not_equal(peer, UINT32_MAX);
 	assert_false(resolved);
@@ -117,19 +117,19 @@ static void test_resolve_by_reply_at_another_worker(void **state)
 			 IP_DONE);
 	fixture_close_stack(&other);
 
-	assert_int_equal(ip_peer(f->ip, address_of(10, 99, 0, 1), f->now_ns, &resolved), peer);
+	assert_int_equal(ip_peer(f->ip, ADDRESS(10, 99, 0, 1), f->now_ns, &resolved), peer);
 	assert_true(resolved);
 	assert_int_equal(f->sent_count, 1);
 }
 
 /* How many requests go out while somebody keeps asking and ticking for so long. */
-static uint32_t requests_within(struct fixture *f, struct be32 host, uint64_t duration_ns)
+static uint32_t requests_within(struct fixture *f, struct ip_addr host, uint64_t duration_ns)
 {
 	uint32_t before = f->sent_count;
 	bool resolved;
 
 	for (uint64_t t = 0; t < duration_ns; t += 50000000, f->now_ns += 50000000) {
-		(void)ip_peer(f->ip, host, f->now_ns, &resolved);
+		(void)ip_peer(f->ip, &host, f->now_ns, &resolved);
 		assert_false(resolved);
 		ip_tick(f->ip, f->now_ns);
 	}

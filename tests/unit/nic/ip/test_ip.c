@@ -17,8 +17,8 @@ static void test_input_fills_the_packet(void **state)
 	assert_int_equal(fixture_input(f, &(struct fixture_frame){FRAME_TCP_SYN, {{15, "fe"}},
 								  .fix = FIX_IP}),
 			 IP_TCP);
-	assert_int_equal(ip_addr_v4(&f->packet.flow.local).raw, address_of(10, 99, 0, 2).raw);
-	assert_int_equal(ip_addr_v4(&f->packet.flow.remote).raw, address_of(10, 99, 0, 1).raw);
+	assert_true(ip_addr_equal(&f->packet.flow.local, ADDRESS(10, 99, 0, 2)));
+	assert_true(ip_addr_equal(&f->packet.flow.remote, ADDRESS(10, 99, 0, 1)));
 	assert_true(ip_addr_is_v4(&f->packet.flow.local));
 	assert_true(ip_addr_is_v4(&f->packet.flow.remote));
 	assert_int_equal(f->packet.flow.local_port, 6379);

@@ -76,7 +76,7 @@ static void test_output_beyond_the_mtu_is_refused(void **state)
 	payload.len++;
 	assert_false(ip_output(f->ip, peer, IP_PROTOCOL_TCP, 0, slice_of(bytes, 20), &payload, 1));
 	assert_int_equal(f->sent_count, 1);
-	assert_string_equal(fixture_drops(f), "ip4_too_long");
+	assert_string_equal(fixture_drops(f), "ip_too_long");
 }
 
 static void test_output_without_buffer_is_refused(void **state)
@@ -108,7 +108,7 @@ static void test_output_to_an_unresolved_peer_asks_and_is_refused(void **state)
 	struct fixture *f = *state;
 	uint8_t header[20] = {0};
 	bool resolved;
-	uint32_t peer = ip_peer(f->ip, address_of(10, 99, 0, 9), f->now_ns, &resolved);
+	uint32_t peer = ip_peer(f->ip, ADDRESS(10, 99, 0, 9), f->now_ns, &resolved);
 
 	fixture_clear_sent(f);
 	f->now_ns += 1000000000;

@@ -9,34 +9,35 @@
 #define PEERS 128 // as the fixture configures
 
 /* A SYN from any address and MAC; returns the peer's index. */
-static uint32_t hear(struct fixture *f, struct be32 from, const char *mac)
+static uint32_t hear(struct fixture *f, struct ip_addr from, const char *mac)
 {
 	char address[9];
 
-	snprintf(address, sizeof(address), "%08x", be32_to_host(from));
-	assert_int_equal(fixture_input(f, &(struct fixture_frame){FRAME_TCP_SYN,
-								  {{AT_IP_SRC, address},
-								   {AT_ETH_SRC, mac}},
-								  .fix = FIX_IP | FIX_L4}),
-			 IP_TCP);
+	snprintf(address, sizeof(address), "%08x", be32_to_host(ip_addr_v4(&from)));
+	assert_int_equal(
+		fixture_input(f, &(struct fixture_frame){FRAME_TCP_SYN,
+							 {{AT_IP_SRC, address}, {AT_ETH_SRC, mac}},
+							 .fix = FIX_IP | FIX_L4}),
+		IP_TCP);
 	return f->packet.peer;
 }
 
 /* An ARP reply or announcement of a host. */
-static void announce(struct fixture *f, struct be32 host, const char *mac)
+static void announce(struct fixture *f, struct ip_addr host, const char *mac)
 {
 	char hex[160];
 
 	snprintf(hex, sizeof(hex), "%s%s0806 0001080006040001 %s%08x 000000000000 %08x",
-		 MAC_BROADCAST, mac, mac, be32_to_host(host), be32_to_host(host));
+		 MAC_BROADCAST, mac, mac, be32_to_host(ip_addr_v4(&host)),
+		 be32_to_host(ip_addr_v4(&host)));
 	assert_int_equal(fixture_input_hex(f, hex), IP_DONE);
 }
 
-static bool send_to(struct fixture *f, uint32_t peer, struct be32 remote)
+static bool send_to(struct fixture *f, uint32_t peer, struct ip_addr remote)
 {
 	const struct flow flow = {
-		.local = ip_addr_from_v4(address_of(10, 99, 0, 2)),
-		.remote = ip_addr_from_v4(remote),
+		.local = address_of(10, 99, 0, 2),
+		.remote = remote,
 		.local_port = 6379,
 		.remote_port = 40000,
 	};
@@ -51,7 +52,7 @@ static bool send_to(struct fixture *f, uint32_t peer, struct be32 remote)
 }
 
 /* The last frame sent went to this MAC and IPv4 address. */
-static void assert_sent_to(struct fixture *f, const char *mac, struct be32 remote)
+static void assert_sent_to(struct fixture *f, const char *mac, struct ip_addr remote)
 {
 	const struct frame *sent = &f->sent[f->sent_count - 1];
 	char text[13];
@@ -60,7 +61,7 @@ static void assert_sent_to(struct fixture *f, const char *mac, struct be32 remot
 	for (int i = 0; i < 6; i++)
 		snprintf(text + 2 * i, 3, "%02x", sent->data[i]);
 	assert_string_equal(text, mac);
-	assert_int_equal(be32_load(sent->data + AT_IP_DST), be32_to_host(remote));
+	assert_int_equal(be32_load(sent->data + AT_IP_DST), be32_to_host(ip_addr_v4(&remote)));
 	assert_frame_wellformed(sent);
 	fixture_clear_sent(f);
 }
@@ -68,7 +69,7 @@ static void assert_sent_to(struct fixture *f, const char *mac, struct be32 remot
 static void test_answer_goes_where_the_frame_came_from(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 on_link = address_of(10, 99, 0, 1), off_link = address_of(192, 0, 2, 7);
+	struct ip_addr on_link = address_of(10, 99, 0, 1), off_link = address_of(192, 0, 2, 7);
 	uint32_t peer = hear(f, on_link, "020000000001");
 	uint32_t far_peer = hear(f, off_link, "0200000000fe");
 
@@ -83,7 +84,7 @@ static void test_answer_goes_where_the_frame_came_from(void **state)
 static void test_valid_packet_with_another_mac_moves_the_peer(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 remote = address_of(10, 99, 0, 1);
+	struct ip_addr remote = address_of(10, 99, 0, 1);
 	uint32_t peer = hear(f, remote, "020000000001");
 
 	assert_int_equal(hear(f, remote, "020000000011"), peer);
@@ -94,7 +95,7 @@ static void test_valid_packet_with_another_mac_moves_the_peer(void **state)
 static void test_invalid_packet_with_another_mac_does_not(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 remote = address_of(10, 99, 0, 1);
+	struct ip_addr remote = address_of(10, 99, 0, 1);
 	uint32_t peer = hear(f, remote, "020000000001");
 
 	assert_int_equal(fixture_input(f, &(struct fixture_frame){FRAME_TCP_SYN,
@@ -108,7 +109,7 @@ static void test_invalid_packet_with_another_mac_does_not(void **state)
 static void test_silent_peer_is_asked_for_in_the_background(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 remote = address_of(10, 99, 0, 1);
+	struct ip_addr remote = address_of(10, 99, 0, 1);
 	uint32_t peer = hear(f, remote, "020000000001");
 
 	f->now_ns += FIXTURE_REACHABLE_NS - 1;
@@ -142,7 +143,7 @@ static void test_silent_peer_is_asked_for_in_the_background(void **state)
 static void test_announced_move_counts_on_all_workers(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 gateway = address_of(10, 99, 0, 254), off_link = address_of(192, 0, 2, 7);
+	struct ip_addr gateway = address_of(10, 99, 0, 254), off_link = address_of(192, 0, 2, 7);
 	struct fixture other;
 	uint32_t peer;
 
@@ -166,9 +167,9 @@ static void test_announced_move_counts_on_all_workers(void **state)
 static void test_own_frames_count_more_than_an_older_answer(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 remote = address_of(10, 99, 0, 1);
+	struct ip_addr remote = address_of(10, 99, 0, 1);
 	bool resolved;
-	uint32_t peer = ip_peer(f->ip, remote, f->now_ns, &resolved);
+	uint32_t peer = ip_peer(f->ip, &remote, f->now_ns, &resolved);
 
 	announce(f, remote, "020000000022");
 	announce(f, remote, "020000000023"); // raises the generation
@@ -183,15 +184,15 @@ static void test_own_frames_count_more_than_an_older_answer(void **state)
 static void test_active_open_off_link_asks_for_the_gateway(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 remote = address_of(192, 0, 2, 7);
+	struct ip_addr remote = address_of(192, 0, 2, 7);
 	bool resolved;
-	uint32_t peer = ip_peer(f->ip, remote, f->now_ns, &resolved);
+	uint32_t peer = ip_peer(f->ip, &remote, f->now_ns, &resolved);
 
 	assert_false(resolved);
 	assert_int_equal(be32_load(fixture_one_sent(f)->data + 38), 0x0a6300fe);
 	fixture_clear_sent(f);
 	announce(f, address_of(10, 99, 0, 254), "0200000000fe");
-	assert_int_equal(ip_peer(f->ip, remote, f->now_ns, &resolved), peer);
+	assert_int_equal(ip_peer(f->ip, &remote, f->now_ns, &resolved), peer);
 	assert_true(resolved);
 	assert_true(send_to(f, peer, remote));
 	assert_sent_to(f, "0200000000fe", remote);
@@ -200,16 +201,16 @@ static void test_active_open_off_link_asks_for_the_gateway(void **state)
 static void test_address_that_is_no_host_has_no_peer(void **state)
 {
 	struct fixture *f = *state;
-	const struct be32 none[] = {
-		address_of(0, 0, 0, 0),	      address_of(127, 0, 0, 1),
-		address_of(224, 0, 0, 1),     address_of(255, 255, 255, 255),
-		address_of(10, 99, 0, 255),   address_of(10, 99, 0, 0),
+	const struct ip_addr none[] = {
+		address_of(0, 0, 0, 0),     address_of(127, 0, 0, 1),
+		address_of(224, 0, 0, 1),   address_of(255, 255, 255, 255),
+		address_of(10, 99, 0, 255), address_of(10, 99, 0, 0),
 		address_of(10, 99, 0, 2),
 	};
 	bool resolved = true;
 
 	for (size_t i = 0; i < ARRAY_COUNT(none); i++) {
-		assert_int_equal(ip_peer(f->ip, none[i], f->now_ns, &resolved), UINT32_MAX);
+		assert_int_equal(ip_peer(f->ip, &none[i], f->now_ns, &resolved), UINT32_MAX);
 		assert_false(resolved);
 	}
 	assert_int_equal(f->sent_count, 0);
@@ -219,13 +220,13 @@ static void test_address_that_is_no_host_has_no_peer(void **state)
 static void test_stale_index_reaches_the_right_host(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 old = address_of(10, 99, 0, 1);
+	struct ip_addr old = address_of(10, 99, 0, 1);
 	uint32_t old_peer = hear(f, old, "020000000001");
 	bool reused = false;
 
 	for (uint32_t i = 0; i < 4 * PEERS; i++) {
 		f->now_ns += 1000;
-		reused |= hear(f, be32_from_host(0xc0000000 + i), "0200000000fe") == old_peer;
+		reused |= hear(f, *V4(0xc0000000 + i), "0200000000fe") == old_peer;
 	}
 	assert_true(reused);
 	// Its entry is gone and with it the MAC address: it is asked for, nothing goes astray.
@@ -240,12 +241,12 @@ static void test_stale_index_reaches_the_right_host(void **state)
 static void test_peer_in_use_outlives_a_flood_of_others(void **state)
 {
 	struct fixture *f = *state;
-	struct be32 kept = address_of(10, 99, 0, 1);
+	struct ip_addr kept = address_of(10, 99, 0, 1);
 	uint32_t peer = hear(f, kept, "020000000001");
 
 	for (uint32_t i = 0; i < 50 * PEERS; i++) {
 		f->now_ns += 1000;
-		hear(f, be32_from_host(0xc0000000 + i), "0200000000fe");
+		hear(f, *V4(0xc0000000 + i), "0200000000fe");
 		if (i % 16 == 0)
 			assert_int_equal(hear(f, kept, "020000000001"), peer);
 	}
@@ -258,11 +259,11 @@ static void test_no_peer_of_a_burst_is_reused_within_it(void **state)
 
 	for (uint32_t i = 0; i < 2 * PEERS; i++) {
 		f->now_ns += 1000;
-		hear(f, be32_from_host(0xc0000000 + i), "0200000000fe");
+		hear(f, *V4(0xc0000000 + i), "0200000000fe");
 	}
 	f->now_ns += 1000;
 	for (uint32_t i = 0; i < PORT_BURST_MAX; i++) {
-		seen[i] = hear(f, be32_from_host(0xc1000000 + i), "0200000000fe");
+		seen[i] = hear(f, *V4(0xc1000000 + i), "0200000000fe");
 		assert_int_not_equal(seen[i], UINT32_MAX);
 		for (uint32_t j = 0; j < i; j++)
 			assert_int_not_equal(seen[i], seen[j]);
@@ -276,7 +277,7 @@ static void test_exhausted_entries_give_no_index(void **state)
 	uint32_t without = 0;
 
 	for (uint32_t i = 0; i < 2 * PEERS; i++)
-		without += hear(f, be32_from_host(0xc0000000 + i), "0200000000fe") == UINT32_MAX;
+		without += hear(f, *V4(0xc0000000 + i), "0200000000fe") == UINT32_MAX;
 	assert_int_equal(without, PEERS);
 }
 

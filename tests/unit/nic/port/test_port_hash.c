@@ -38,7 +38,11 @@ static const struct shape shapes[] = {
 	{"last fragment", 0x0800, false, 0x0010, IPPROTO_TCP, 5, 64, false},
 	{"icmp", 0x0800, false, 0, IPPROTO_ICMP, 5, 64, false},
 	{"arp", 0x0806, false, 0, IPPROTO_TCP, 5, 64, false},
-	{"ipv6", 0x86dd, false, 0, IPPROTO_TCP, 5, 64, false},
+	{"tcp over ipv6", 0x86dd, false, 0, IPPROTO_TCP, 0, 64, true},
+	{"udp over ipv6 in a VLAN", 0x86dd, true, 0, IPPROTO_UDP, 0, 64, true},
+	{"icmp over ipv6", 0x86dd, false, 0, IPPROTO_ICMPV6, 0, 64, false},
+	{"ipv6 with a header between", 0x86dd, false, 0, IPPROTO_DSTOPTS, 0, 80, false},
+	{"ipv6 cut before the ports", 0x86dd, false, 0, IPPROTO_TCP, 0, 57, false},
 	{"header length below the least", 0x0800, false, 0, IPPROTO_TCP, 4, 64, false},
 	{"header longer than the frame", 0x0800, false, 0, IPPROTO_TCP, 15, 60, false},
 	{"runt", 0x0800, false, 0, IPPROTO_TCP, 5, 30, false},
@@ -51,7 +55,9 @@ static void receive(struct received *r, const struct shape *shape, bool right)
 {
 	uint32_t l2 = shape->vlan ? 18 : 14;
 	uint8_t *ip = r->bytes + l2;
-	uint8_t tuple[12];
+	bool v6 = shape->ether_type == RTE_ETHER_TYPE_IPV6;
+	uint8_t tuple[36];
+	uint32_t len = v6 ? 36 : 12;
 
 	memset(r, 0, sizeof(*r));
 	be16_store(r->bytes + 12, RTE_ETHER_TYPE_VLAN);
@@ -59,14 +65,19 @@ static void receive(struct received *r, const struct shape *shape, bool right)
 	ip[0] = (uint8_t)(0x40 | shape->header_words);
 	be16_store(ip + 6, shape->fragment);
 	ip[9] = shape->protocol;
-	for (uint32_t i = 0; i < sizeof(tuple); i++)
+	for (uint32_t i = 0; i < len; i++)
 		tuple[i] = (uint8_t)rng_next(&rng);
-	memcpy(ip + 12, tuple, 8);
-	memcpy(ip + shape->header_words * 4, tuple + 8, 4);
+	if (v6) {
+		ip[6] = shape->protocol;
+		memcpy(ip + 8, tuple, 36); // the ports follow the addresses
+	} else {
+		memcpy(ip + 12, tuple, 8);
+		memcpy(ip + shape->header_words * 4, tuple + 8, 4);
+	}
 	r->mbuf.buf_addr = r->bytes;
 	r->mbuf.data_len = shape->len;
 	r->mbuf.ol_flags = RTE_MBUF_F_RX_RSS_HASH;
-	r->mbuf.hash.rss = port_flow_hash(tuple, sizeof(tuple)) ^ (right ? 0 : 1);
+	r->mbuf.hash.rss = port_flow_hash(tuple, len) ^ (right ? 0 : 1);
 }
 
 static bool believed(struct port_hash_trial *trial, const struct shape *shape, bool right)
