@@ -52,6 +52,7 @@ static bool init_memory(struct tcp_stack *stack)
 				 table_secret);
 
 	ok = ok && tcp_slab_init(&stack->conns, sizeof(struct tcp_conn), c->conns_max);
+	ok = ok && tcp_slab_init(&stack->works, sizeof(struct tcp_work), c->conns_max);
 	ok = ok && tcp_slab_init(&stack->syns.entries, sizeof(struct tcp_syn), c->syn_max);
 	ok = ok && tcp_slab_init(&stack->time_waits.entries, sizeof(struct tcp_time_wait),
 				 c->time_wait_max);
@@ -109,11 +110,12 @@ void tcp_free(struct tcp_stack *stack)
 	for (uint32_t i = 0; i < stack->conns.fresh; i++) {
 		struct tcp_conn *conn = tcp_slab_at(&stack->conns, i);
 
-		if (conn->state != TCP_STATE_CLOSED)
-			tcp_sendq_clear(&stack->sendq_pool, &conn->sendq, &conn->out);
+		if (conn->state != TCP_STATE_CLOSED && conn->work)
+			tcp_sendq_clear(&stack->sendq_pool, &conn->work->sendq, &conn->work->out);
 	}
 	tcp_table_fini(&stack->table);
 	tcp_slab_fini(&stack->conns);
+	tcp_slab_fini(&stack->works);
 	tcp_slab_fini(&stack->syns.entries);
 	tcp_slab_fini(&stack->time_waits.entries);
 	tcp_sendq_pool_fini(&stack->sendq_pool);

@@ -13,35 +13,35 @@ void tcp__ack_advance(struct tcp_conn *conn, tcp_seq ack, uint32_t tsecr)
 	uint32_t acked = ack - conn->snd_una;
 
 	HOT_ASSERT(tcp_seq_gt(ack, conn->snd_una) && tcp_seq_le(ack, conn->snd_max));
-	tcp_sendq_sync(&conn->sendq, &conn->out);
+	tcp_sendq_sync(&conn->work->sendq, &conn->work->out);
 	// The owner may have been told so in this burst; then it counts on on_drained.
 	if (tcp_out_full(conn))
 		tcp__set(conn, TCP_F_FULL);
 	tcp__rtt_acked(conn, ack, tsecr);
 	if (unlikely(tcp__has(conn, TCP_F_UNDO)) && tcp__cc_undo(conn, tsecr)) {
 		conn->snd_nxt = conn->snd_max;
-		tcp_sendq_rewind(&conn->sendq);
+		tcp_sendq_rewind(&conn->work->sendq);
 		tcp__recovery_restart(conn);
 	}
 	conn->snd_una = ack;
-	conn->progress_ns = stack->now_ns;
-	conn->backoff = 0;
-	tcp_sendq_trim(&stack->sendq_pool, &conn->sendq, &conn->out, ack);
+	conn->work->progress_ns = stack->now_ns;
+	conn->work->backoff = 0;
+	tcp_sendq_trim(&stack->sendq_pool, &conn->work->sendq, &conn->work->out, ack);
 	// Data from before a time-out may be acknowledged before it is sent again.
 	if (tcp_seq_lt(conn->snd_nxt, ack)) {
 		conn->snd_nxt = ack;
-		tcp_sendq_rewind(&conn->sendq);
+		tcp_sendq_rewind(&conn->work->sendq);
 	}
 	tcp__cc_acked(conn, acked);
-	conn->dup_acks = 0;
-	if (unlikely(conn->board || conn->probed))
+	conn->work->dup_acks = 0;
+	if (unlikely(conn->work->board || conn->work->probed))
 		tcp__recovery_acked(conn);
 	// RFC 6298 5.2, 5.3
 	if (conn->snd_max == ack)
-		conn->rtx_deadline_ns = TCP_NEVER_NS;
+		conn->work->rtx_deadline_ns = TCP_NEVER_NS;
 	else
 		tcp__rtx_arm(conn);
-	if (conn->sendq.head || conn->snd_max != ack || tcp__has(conn, TCP_F_FULL) ||
+	if (conn->work->sendq.head || conn->snd_max != ack || tcp__has(conn, TCP_F_FULL) ||
 	    tcp__has(conn, TCP_F_FIN_QUEUED))
 		tcp__touch(conn);
 }
@@ -62,13 +62,13 @@ static bool update_window(struct tcp_conn *conn, const struct tcp_seg *seg, bool
 	conn->snd_wl1 = seg->seq;
 	conn->snd_wl2 = seg->ack;
 	conn->snd_wnd = wnd;
-	if (wnd > conn->max_snd_wnd)
-		conn->max_snd_wnd = wnd;
+	if (wnd > conn->work->max_snd_wnd)
+		conn->work->max_snd_wnd = wnd;
 	if (changed && tcp_seq_lt(conn->snd_nxt, tcp__snd_end(conn))) {
 		// The probe timer has done its work; what is in flight from before keeps its own.
 		if (wnd > 0 && tcp__flight(conn) == 0) {
-			conn->backoff = 0;
-			conn->rtx_deadline_ns = TCP_NEVER_NS;
+			conn->work->backoff = 0;
+			conn->work->rtx_deadline_ns = TCP_NEVER_NS;
 			if (conn->snd_max != conn->snd_una)
 				tcp__rtx_arm(conn);
 		}
@@ -88,7 +88,8 @@ static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg,
 bool tcp__input_ack(struct tcp_conn *conn, struct tcp_seg *seg)
 {
 	struct tcp_stack *stack = conn->stack;
-	uint32_t past = conn->max_snd_wnd > conn->snd_wnd ? conn->max_snd_wnd : conn->snd_wnd;
+	uint32_t past =
+		conn->work->max_snd_wnd > conn->snd_wnd ? conn->work->max_snd_wnd : conn->snd_wnd;
 	bool advances = tcp_seq_gt(seg->ack, conn->snd_una);
 	bool window_changed;
 

@@ -26,6 +26,8 @@ void tcp__reap(struct tcp_stack *stack)
 		struct tcp_conn *conn = stack->dead;
 
 		stack->dead = conn->touched_next;
+		if (conn->work)
+			tcp_slab_free(&stack->works, conn->work);
 		tcp_slab_free(&stack->conns, conn);
 	}
 }
@@ -34,7 +36,7 @@ void tcp__reap(struct tcp_stack *stack)
 static void watch_queue(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
-	const struct tcp_sendq *q = &conn->sendq;
+	const struct tcp_sendq *q = &conn->work->sendq;
 
 	if (tcp_out_full(conn)) {
 		if (!tcp__has(conn, TCP_F_FULL)) {
@@ -48,7 +50,7 @@ static void watch_queue(struct tcp_conn *conn)
 		tcp__clear(conn, TCP_F_FULL);
 		if (!tcp__app_closed(conn))
 			stack->ops.on_drained(stack->env, conn);
-		tcp_sendq_sync(&conn->sendq, &conn->out);
+		tcp_sendq_sync(&conn->work->sendq, &conn->work->out);
 	}
 }
 
@@ -59,7 +61,7 @@ static bool window_worth_telling(const struct tcp_conn *conn)
 	uint32_t half = tcp__rcv_wnd_full(conn) / 2;
 	uint32_t step = 2u * conn->segment_max < half ? 2u * conn->segment_max : half;
 
-	if (tcp_seq_le(edge, conn->rcv_adv) || conn->rcv_nxt != conn->rcv_acked)
+	if (!conn->narrowed || tcp_seq_le(edge, conn->rcv_adv) || conn->rcv_nxt != conn->rcv_acked)
 		return false;
 	return edge - conn->rcv_adv >= step;
 }
@@ -78,17 +80,17 @@ static void acknowledge(struct tcp_conn *conn)
 		tcp__send_ack(conn);
 		return;
 	}
-	if (owed == 0 || tcp_link_linked(&conn->delack))
+	if (owed == 0 || tcp_link_linked(&conn->work->delack))
 		return;
-	conn->delack_at_ns = stack->now_ns + TCP_DELACK_NS;
-	tcp_list_append(&stack->delacks, &conn->delack);
+	conn->work->delack_at_ns = stack->now_ns + TCP_DELACK_NS;
+	tcp_list_append(&stack->delacks, &conn->work->delack);
 }
 
 void tcp__flush(struct tcp_conn *conn)
 {
 	if (conn->state == TCP_STATE_CLOSED)
 		return;
-	tcp_sendq_sync(&conn->sendq, &conn->out);
+	tcp_sendq_sync(&conn->work->sendq, &conn->work->out);
 	watch_queue(conn);
 	if (unlikely(tcp__has(conn, TCP_F_OVERLOAD)) && conn->state != TCP_STATE_CLOSED) {
 		tcp__conn_reset(conn, TCP_CLOSED_OVERLOAD);
@@ -99,7 +101,9 @@ void tcp__flush(struct tcp_conn *conn)
 		acknowledge(conn);
 	// What waits without anything in flight has a timer or a pause: nothing may wait for ever.
 	HOT_ASSERT(conn->snd_nxt == tcp__snd_end(conn) || conn->state <= TCP_STATE_SYN_RECEIVED ||
-		   conn->rtx_deadline_ns != TCP_NEVER_NS || tcp_link_linked(&conn->blocked));
+		   conn->work->rtx_deadline_ns != TCP_NEVER_NS ||
+		   tcp_link_linked(&conn->work->blocked));
+	tcp__conn_settle(conn);
 }
 
 void tcp_burst_end(struct tcp_stack *stack, uint64_t now_ns)
@@ -116,7 +120,7 @@ void tcp_burst_end(struct tcp_stack *stack, uint64_t now_ns)
 		if (!stack->touched_head)
 			stack->touched_tail = NULL;
 		else
-			prefetch_write(&stack->touched_head->sendq);
+			prefetch_write(stack->touched_head->work);
 		tcp__clear(conn, TCP_F_TOUCHED);
 		if (conn->state == TCP_STATE_CLOSED)
 			tcp__bury(conn);

@@ -28,8 +28,8 @@ void tcp__cc_init(struct tcp_conn *conn, bool lost_handshake)
 	// RFC 5681 3.1: a lost SYN or SYN-ACK leaves one segment.
 	conn->cwnd = lost_handshake ? conn->segment_max : initial_window(conn);
 	conn->ssthresh = CWND_MAX;
-	conn->recover = conn->snd_una;
-	conn->cwnd_credit = 0;
+	conn->work->recover = conn->snd_una;
+	conn->work->cwnd_credit = 0;
 }
 
 static uint32_t halved(const struct tcp_conn *conn, uint32_t flight)
@@ -46,13 +46,13 @@ static void recovery_acked(struct tcp_conn *conn, uint32_t acked)
 
 	if (tcp__has(conn, TCP_F_SACK)) {
 		// RFC 6675 5: the pipe was kept at ssthresh, so there is nothing to deflate.
-		if (tcp_seq_ge(conn->snd_una, conn->recover)) {
+		if (tcp_seq_ge(conn->snd_una, conn->work->recover)) {
 			tcp__clear(conn, TCP_F_RECOVERY);
 			tcp__clear(conn, TCP_F_RETRANSMIT);
 		}
 		return;
 	}
-	if (tcp_seq_ge(conn->snd_una, conn->recover)) {
+	if (tcp_seq_ge(conn->snd_una, conn->work->recover)) {
 		// Step 3, full acknowledgment, the careful variant that avoids a burst.
 		uint32_t flight = tcp__flight(conn);
 		uint32_t bytes = (flight > smss ? flight : smss) + smss;
@@ -75,14 +75,14 @@ static void recovery_acked(struct tcp_conn *conn, uint32_t acked)
 void tcp__cc_acked(struct tcp_conn *conn, uint32_t acked)
 {
 	uint32_t smss = conn->segment_max;
-	bool after_timeout = tcp_seq_lt(conn->snd_una - acked, conn->recover);
+	bool after_timeout = tcp_seq_lt(conn->snd_una - acked, conn->work->recover);
 
 	if (tcp__has(conn, TCP_F_RECOVERY)) {
 		recovery_acked(conn, acked);
 		return;
 	}
 	// Keeps `recover` near, or comparisons would turn round after 2 GiB.
-	conn->recover = tcp_seq_max(conn->recover, conn->snd_una);
+	conn->work->recover = tcp_seq_max(conn->work->recover, conn->snd_una);
 	if (!tcp__has(conn, TCP_F_CWND_LIMITED) || conn->cwnd >= CWND_MAX)
 		return;
 	if (conn->cwnd < conn->ssthresh) {
@@ -90,9 +90,9 @@ void tcp__cc_acked(struct tcp_conn *conn, uint32_t acked)
 		conn->cwnd += after_timeout && acked > smss ? smss : acked;
 		return;
 	}
-	conn->cwnd_credit += acked;
-	if (conn->cwnd_credit >= conn->cwnd) {
-		conn->cwnd_credit -= conn->cwnd;
+	conn->work->cwnd_credit += acked;
+	if (conn->work->cwnd_credit >= conn->cwnd) {
+		conn->work->cwnd_credit -= conn->cwnd;
 		conn->cwnd += smss;
 	}
 }
@@ -100,10 +100,10 @@ void tcp__cc_acked(struct tcp_conn *conn, uint32_t acked)
 /* What an ACK may prove to have been needless (RFC 3522): only its timestamp can tell. */
 static void prepare_undo(struct tcp_conn *conn)
 {
-	conn->undo_cwnd = conn->cwnd;
-	conn->undo_ssthresh = conn->ssthresh;
-	conn->undo_ts = conn->stack->now_ms + conn->ts_offset;
-	conn->undo_sent_ns = conn->last_tx_ns;
+	conn->work->undo_cwnd = conn->cwnd;
+	conn->work->undo_ssthresh = conn->ssthresh;
+	conn->work->undo_ts = conn->stack->now_ms + conn->ts_offset;
+	conn->work->undo_sent_ns = conn->work->last_tx_ns;
 	if (tcp__has(conn, TCP_F_TIMESTAMPS))
 		tcp__set(conn, TCP_F_UNDO);
 }
@@ -116,9 +116,9 @@ static bool reduction_due(struct tcp_conn *conn)
 {
 	uint64_t now_ns = conn->stack->now_ns;
 
-	if (conn->reduced_ns != 0 && now_ns - conn->reduced_ns < REDUCE_NS)
+	if (conn->work->reduced_ns != 0 && now_ns - conn->work->reduced_ns < REDUCE_NS)
 		return false;
-	conn->reduced_ns = now_ns;
+	conn->work->reduced_ns = now_ns;
 	return true;
 }
 
@@ -133,8 +133,8 @@ void tcp__cc_enter_recovery(struct tcp_conn *conn)
 	// What the duplicates stand for has left the network; with SACK, the pipe knows.
 	if (!tcp__has(conn, TCP_F_SACK))
 		conn->cwnd += DUP_ACK_THRESHOLD * conn->segment_max;
-	conn->recover = conn->snd_max;
-	conn->cwnd_credit = 0;
+	conn->work->recover = conn->snd_max;
+	conn->work->cwnd_credit = 0;
 	tcp__set(conn, TCP_F_RECOVERY);
 	tcp__set(conn, TCP_F_RETRANSMIT);
 	tcp__count(conn->stack, TCP_COUNT_FAST_RETRANSMITS);
@@ -148,33 +148,34 @@ void tcp__cc_reduce(struct tcp_conn *conn)
 		conn->ssthresh = halved(conn, conn->cwnd);
 		conn->cwnd = conn->ssthresh;
 	}
-	conn->cwnd_credit = 0;
+	conn->work->cwnd_credit = 0;
 }
 
 void tcp__cc_dup_ack(struct tcp_conn *conn)
 {
 	uint32_t smss = conn->segment_max;
 
-	if (conn->dup_acks < UINT8_MAX)
-		conn->dup_acks++;
+	if (conn->work->dup_acks < UINT8_MAX)
+		conn->work->dup_acks++;
 	if (tcp__has(conn, TCP_F_RECOVERY)) {
 		// RFC 5681 3.2 step 4: a segment has left the network. No more can have than were
 		// in it.
-		if (conn->cwnd < conn->ssthresh + (conn->recover - conn->snd_una) + 3 * smss)
+		if (conn->cwnd < conn->ssthresh + (conn->work->recover - conn->snd_una) + 3 * smss)
 			conn->cwnd += smss;
 		return;
 	}
 	// RFC 6582 3.2 step 2: duplicates of what a time-out sent again are no sign of loss.
-	if (conn->dup_acks == DUP_ACK_THRESHOLD && tcp_seq_ge(conn->snd_una, conn->recover))
+	if (conn->work->dup_acks == DUP_ACK_THRESHOLD &&
+	    tcp_seq_ge(conn->snd_una, conn->work->recover))
 		tcp__cc_enter_recovery(conn);
 }
 
-/* The retransmission timer has expired; conn->backoff counts how often without progress. */
+/* The retransmission timer has expired; conn->work->backoff counts how often without progress. */
 void tcp__cc_timeout(struct tcp_conn *conn)
 {
 	uint32_t flight = conn->snd_max - conn->snd_una;
 
-	if (conn->backoff == 1) {
+	if (conn->work->backoff == 1) {
 		// RFC 5681 3.1: only the first time-out of a series tells about the flight.
 		bool recovering = tcp__has(conn, TCP_F_RECOVERY);
 
@@ -184,9 +185,9 @@ void tcp__cc_timeout(struct tcp_conn *conn)
 		conn->ssthresh = halved(conn, flight);
 	}
 	conn->cwnd = conn->segment_max;
-	conn->cwnd_credit = 0;
-	conn->dup_acks = 0;
-	conn->recover = conn->snd_max;
+	conn->work->cwnd_credit = 0;
+	conn->work->dup_acks = 0;
+	conn->work->recover = conn->snd_max;
 	tcp__clear(conn, TCP_F_RECOVERY);
 	tcp__clear(conn, TCP_F_RETRANSMIT);
 }
@@ -198,18 +199,18 @@ void tcp__cc_timeout(struct tcp_conn *conn)
 bool tcp__cc_undo(struct tcp_conn *conn, uint32_t tsecr)
 {
 	tcp__clear(conn, TCP_F_UNDO);
-	if (tsecr == 0 || !tcp_seq_lt(tsecr, conn->undo_ts))
+	if (tsecr == 0 || !tcp_seq_lt(tsecr, conn->work->undo_ts))
 		return false;
-	conn->cwnd = conn->undo_cwnd;
-	conn->ssthresh = conn->undo_ssthresh;
-	conn->recover = conn->snd_una;
+	conn->cwnd = conn->work->undo_cwnd;
+	conn->ssthresh = conn->work->undo_ssthresh;
+	conn->work->recover = conn->snd_una;
 	tcp__count(conn->stack, TCP_COUNT_UNDONE);
 	if (tcp__has(conn, TCP_F_RECOVERY)) {
 		tcp__clear(conn, TCP_F_RECOVERY);
 		tcp__clear(conn, TCP_F_RETRANSMIT);
 		conn->reordered = true;
 	} else {
-		tcp__rtt_raise_floor(conn, conn->stack->now_ns - conn->undo_sent_ns);
+		tcp__rtt_raise_floor(conn, conn->stack->now_ns - conn->work->undo_sent_ns);
 	}
 	return true;
 }

@@ -17,15 +17,15 @@
 
 static bool out_grow(struct out *out, size_t min)
 {
-	struct tcp_conn *conn = CONTAINER_OF(out, struct tcp_conn, out);
+	struct tcp_conn *conn = CONTAINER_OF(out, struct tcp_work, out)->conn;
 	struct tcp_stack *stack = conn->stack;
-	struct tcp_sendq *q = &conn->sendq;
+	struct tcp_sendq *q = &conn->work->sendq;
 
 	if (conn->state == TCP_STATE_CLOSED || tcp__app_closed(conn))
 		return false;
 	tcp_sendq_sync(q, out);
 	if (!q->head)
-		conn->progress_ns = stack->now_ns;
+		conn->work->progress_ns = stack->now_ns;
 	if (q->copied_bytes + min <= stack->config.snd_max_bytes &&
 	    q->end - conn->snd_una < TCP_QUEUED_BYTES_MAX &&
 	    tcp_sendq_grow(&stack->sendq_pool, q, out, min))
@@ -37,9 +37,9 @@ static bool out_grow(struct out *out, size_t min)
 
 static bool out_append_reference(struct out *out, struct blob *blob, size_t offset, size_t len)
 {
-	struct tcp_conn *conn = CONTAINER_OF(out, struct tcp_conn, out);
+	struct tcp_conn *conn = CONTAINER_OF(out, struct tcp_work, out)->conn;
 	struct tcp_stack *stack = conn->stack;
-	struct tcp_sendq *q = &conn->sendq;
+	struct tcp_sendq *q = &conn->work->sendq;
 
 	if (conn->state == TCP_STATE_CLOSED || tcp__app_closed(conn))
 		return false;
@@ -47,7 +47,7 @@ static bool out_append_reference(struct out *out, struct blob *blob, size_t offs
 	if (len == 0)
 		return true;
 	if (!q->head)
-		conn->progress_ns = stack->now_ns;
+		conn->work->progress_ns = stack->now_ns;
 	if (len < TCP_QUEUED_BYTES_MAX && tcp_queued_bytes(conn) < TCP_QUEUED_BYTES_MAX &&
 	    tcp_sendq_append_blob(&stack->sendq_pool, q, out, blob,
 				  slice_of(blob->bytes + offset, len)))
@@ -81,7 +81,6 @@ void tcp__conn_set_mss(struct tcp_conn *conn, uint32_t mss)
 		mss = ours;
 	if (mss < MSS_MIN)
 		mss = MSS_MIN;
-	conn->mss = (uint16_t)mss;
 	conn->segment_max =
 		(uint16_t)(mss - (tcp__has(conn, TCP_F_TIMESTAMPS) ? TCP_TIMESTAMP_BYTES : 0));
 }
@@ -90,10 +89,59 @@ void tcp__conn_set_mss(struct tcp_conn *conn, uint32_t mss)
 void tcp__conn_predict(struct tcp_conn *conn)
 {
 	uint32_t words = tcp__has(conn, TCP_F_TIMESTAMPS) ? 8 : 5;
-	bool plain = conn->state == TCP_STATE_ESTABLISHED && !conn->ooo.head &&
-		     !(conn->flags & (TCP_F_PEER_FIN | TCP_F_RECOVERY)) && !conn->board;
+	bool plain = conn->state == TCP_STATE_ESTABLISHED && !conn->work->ooo.head &&
+		     !(conn->flags & (TCP_F_PEER_FIN | TCP_F_RECOVERY)) && !conn->work->board;
 
 	conn->predict = plain ? words << 12 | TCP_ACK : TCP_PREDICT_NONE;
+}
+
+/* `seq` is the number of the next byte to be queued. */
+static void work_new(struct tcp_conn *conn, tcp_seq seq)
+{
+	struct tcp_stack *stack = conn->stack;
+
+	conn->work = tcp_slab_alloc(&stack->works);
+	REQUIRE(conn->work); // one for each connection
+	*conn->work = (struct tcp_work){
+		.conn = conn,
+		.out.ops = &conn_out_ops,
+		.rtx_deadline_ns = TCP_NEVER_NS,
+		.reorder_ns = TCP_NEVER_NS,
+		.state_deadline_ns = TCP_NEVER_NS,
+		.last_tx_ns = stack->now_ns,
+		.progress_ns = stack->now_ns,
+		.recover = conn->snd_una,
+		.max_snd_wnd = conn->snd_wnd,
+	};
+	tcp_sendq_init(&conn->work->sendq, seq);
+	tcp__rtt_wake(conn);
+}
+
+void tcp__wake(struct tcp_conn *conn)
+{
+	work_new(conn, conn->snd_max);
+}
+
+/* Nothing is queued, in flight, owed, missing or agreed for later. */
+static bool is_idle(const struct tcp_conn *conn)
+{
+	const struct tcp_work *w = conn->work;
+	bool open = conn->state == TCP_STATE_CLOSE_WAIT ||
+		    (conn->state == TCP_STATE_ESTABLISHED && !tcp__has(conn, TCP_F_PEER_FIN));
+
+	return open && !w->sendq.head && conn->snd_una == conn->snd_max && !w->ooo.head &&
+	       !w->board && !w->probed && !tcp_link_linked(&w->delack) &&
+	       !tcp_link_linked(&w->blocked) && w->challenge_ns <= conn->stack->now_ns &&
+	       !(conn->flags & (TCP_F_TOUCHED | TCP_F_ACK_NOW | TCP_F_RECOVERY | TCP_F_RETRANSMIT |
+				TCP_F_FULL | TCP_F_OVERLOAD | TCP_F_UNDO | TCP_F_RTT_TIMING));
+}
+
+void tcp__conn_settle(struct tcp_conn *conn)
+{
+	if (!conn->work || !is_idle(conn))
+		return;
+	tcp_slab_free(&conn->stack->works, conn->work);
+	conn->work = NULL;
 }
 
 struct tcp_conn *tcp__conn_new(struct tcp_stack *stack, const struct tcp_conn_params *params)
@@ -112,23 +160,13 @@ struct tcp_conn *tcp__conn_new(struct tcp_stack *stack, const struct tcp_conn_pa
 		.hash = params->hash,
 		.peer = params->peer,
 		.stack = stack,
-		.iss = params->iss,
 		.ts_offset = params->ts_offset,
 		.snd_una = params->iss,
 		.snd_nxt = params->iss,
 		.snd_max = params->iss,
-		.recover = params->iss,
-		.out.ops = &conn_out_ops,
-		.rtx_deadline_ns = TCP_NEVER_NS,
-		.reorder_ns = TCP_NEVER_NS,
-		.state_deadline_ns = TCP_NEVER_NS,
-		.timer_at_ns = TCP_NEVER_NS,
 		.last_rx_ns = stack->now_ns,
-		.last_tx_ns = stack->now_ns,
-		.progress_ns = stack->now_ns,
+		.last_tx_ms = stack->now_ms,
 	};
-	tcp_sendq_init(&conn->sendq, params->iss + 1);
-	tcp__rtt_init(conn);
 	ref = tcp_ref_make(TCP_REF_CONN, tcp_slab_index(&stack->conns, conn));
 	if (params->replaces != TCP_REF_NONE) {
 		tcp_table_replace(&stack->table, params->hash, params->replaces, ref);
@@ -138,6 +176,9 @@ struct tcp_conn *tcp__conn_new(struct tcp_stack *stack, const struct tcp_conn_pa
 		tcp__drop(stack, DROP_TCP_CONN_FULL);
 		return NULL;
 	}
+	tcp__rtt_init(conn);
+	work_new(conn, params->iss + 1);
+	conn->work->iss = params->iss;
 	return conn;
 }
 
@@ -168,12 +209,14 @@ void tcp__conn_negotiate(struct tcp_conn *conn, const struct tcp_options *peer, 
 /* A passive open is complete: by this segment, on which data and FIN may ride. */
 void tcp__conn_accept(struct tcp_conn *conn, struct tcp_seg *seg)
 {
-	conn->snd_una = conn->snd_nxt = conn->snd_max = conn->iss + 1;
-	conn->snd_wnd = conn->max_snd_wnd = seg->wnd << conn->snd_scale;
+	conn->snd_una = conn->snd_nxt = conn->snd_max = conn->work->iss + 1;
+	conn->snd_wnd = conn->work->max_snd_wnd = seg->wnd << conn->snd_scale;
 	conn->snd_wl1 = seg->seq;
 	conn->snd_wl2 = seg->ack;
-	if (tcp__conn_established(conn))
-		tcp__input_conn(conn, seg);
+	if (!tcp__conn_established(conn))
+		return;
+	tcp__input_conn(conn, seg);
+	tcp__conn_settle(conn);
 }
 
 bool tcp__conn_established(struct tcp_conn *conn)
@@ -181,12 +224,12 @@ bool tcp__conn_established(struct tcp_conn *conn)
 	struct tcp_stack *stack = conn->stack;
 
 	conn->state = TCP_STATE_ESTABLISHED;
-	conn->backoff = 0;
-	conn->progress_ns = stack->now_ns;
-	conn->last_tx_ns = stack->now_ns;
+	conn->work->backoff = 0;
+	conn->work->progress_ns = stack->now_ns;
+	conn->last_tx_ms = stack->now_ms;
 	conn->snd_nxt = conn->snd_max = conn->snd_una;
 	conn->flags &= (uint16_t) ~(TCP_F_RTT_TIMING | TCP_F_RESENT);
-	tcp__cc_init(conn, conn->syn_retries > 0);
+	tcp__cc_init(conn, conn->work->syn_retries > 0);
 	tcp__conn_predict(conn);
 	tcp__timer_want(conn, tcp__conn_deadline(conn));
 	tcp__count(stack, TCP_COUNT_OPENED);
@@ -201,16 +244,19 @@ bool tcp__conn_established(struct tcp_conn *conn)
 static void release(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
+	struct tcp_work *work = conn->work;
 
 	conn->state = TCP_STATE_CLOSED;
 	conn->predict = TCP_PREDICT_NONE;
 	tcp_wheel_disarm(&conn->timer);
-	tcp_link_remove(&conn->delack);
-	tcp_link_remove(&conn->blocked);
-	tcp_sendq_clear(&stack->sendq_pool, &conn->sendq, &conn->out);
-	tcp_ooo_clear(&stack->ooo_pool, &conn->ooo);
-	if (conn->board)
-		tcp_slab_free(&stack->boards, conn->board);
+	if (work) {
+		tcp_link_remove(&work->delack);
+		tcp_link_remove(&work->blocked);
+		tcp_sendq_clear(&stack->sendq_pool, &work->sendq, &work->out);
+		tcp_ooo_clear(&stack->ooo_pool, &work->ooo);
+		if (work->board)
+			tcp_slab_free(&stack->boards, work->board);
+	}
 	tcp__count(stack, TCP_COUNT_CLOSED);
 	tcp__bury(conn);
 }
@@ -291,14 +337,22 @@ struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct flow *flow, u
 struct out *tcp_out(struct tcp_conn *conn)
 {
 	tcp__touch(conn);
-	return &conn->out;
+	// Also of one that has ended in this burst: what is written then goes nowhere.
+	if (unlikely(!conn->work))
+		tcp__wake(conn);
+	return &conn->work->out;
 }
 
 bool tcp_out_full(const struct tcp_conn *conn)
 {
-	const struct tcp_sendq *q = &conn->sendq;
-	uint32_t copied = q->copied_bytes + (uint32_t)(conn->out.pos - q->mark);
+	const struct tcp_work *work = conn->work;
+	const struct tcp_sendq *q;
+	uint32_t copied;
 
+	if (!work)
+		return false;
+	q = &work->sendq;
+	copied = q->copied_bytes + (uint32_t)(work->out.pos - q->mark);
 	return copied > conn->stack->config.snd_high_bytes || q->extents > TCP_EXTENTS_HIGH ||
 	       q->referenced_bytes > TCP_REFERENCED_HIGH;
 }
@@ -308,6 +362,8 @@ void tcp_set_held(struct tcp_conn *conn, uint32_t bytes)
 	bool less = bytes < conn->held_bytes;
 
 	conn->held_bytes = bytes;
+	if (bytes > 0)
+		conn->narrowed = true;
 	// A wider window may be worth telling.
 	if (less)
 		tcp__touch(conn);
@@ -323,18 +379,18 @@ void tcp_close(struct tcp_conn *conn)
 		tcp__conn_reset(conn, TCP_CLOSED);
 		return;
 	}
-	tcp_sendq_sync(&conn->sendq, &conn->out);
-	conn->out.end = conn->out.pos;
-	if (!conn->sendq.head)
-		conn->progress_ns = stack->now_ns;
+	tcp__touch(conn);
+	tcp_sendq_sync(&conn->work->sendq, &conn->work->out);
+	conn->work->out.end = conn->work->out.pos;
+	if (!conn->work->sendq.head)
+		conn->work->progress_ns = stack->now_ns;
 	tcp__set(conn, TCP_F_FIN_QUEUED);
 	conn->state =
 		conn->state == TCP_STATE_CLOSE_WAIT ? TCP_STATE_LAST_ACK : TCP_STATE_FIN_WAIT_1;
 	conn->predict = TCP_PREDICT_NONE;
 	conn->held_bytes = 0;
-	conn->state_deadline_ns = stack->now_ns + TCP_LINGER_NS;
-	tcp__timer_want(conn, conn->state_deadline_ns);
-	tcp__touch(conn);
+	conn->work->state_deadline_ns = stack->now_ns + TCP_LINGER_NS;
+	tcp__timer_want(conn, conn->work->state_deadline_ns);
 }
 
 void tcp_abort(struct tcp_conn *conn)
@@ -360,11 +416,14 @@ const struct flow *tcp_flow(const struct tcp_conn *conn)
 
 uint32_t tcp_queued_bytes(const struct tcp_conn *conn)
 {
-	uint32_t queued =
-		conn->sendq.end - conn->snd_una + (uint32_t)(conn->out.pos - conn->sendq.mark);
+	const struct tcp_work *work = conn->work;
+	uint32_t queued;
 
+	if (!work)
+		return 0;
+	queued = work->sendq.end - conn->snd_una + (uint32_t)(work->out.pos - work->sendq.mark);
 	// snd_una stands before our SYN at first, and behind our FIN at last.
 	if (conn->state <= TCP_STATE_SYN_RECEIVED)
 		return queued - 1;
-	return tcp_seq_gt(conn->snd_una, conn->sendq.end) ? 0 : queued;
+	return tcp_seq_gt(conn->snd_una, work->sendq.end) ? 0 : queued;
 }

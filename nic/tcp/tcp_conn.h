@@ -57,11 +57,60 @@ enum tcp_conn_flag {
 	TCP_F_COOKIE = 1 << 15, // opened by a cookie, which may come again
 };
 
+/*
+ * What a connection needs while it sends, waits or repairs, and not between requests: taken from a
+ * pool when something happens (tcp__wake()) and given back when nothing is in flight, queued or
+ * owed (tcp_burst.c). The pool's last returned block is the next one used, so that many idle
+ * connections cost neither memory nor cache.
+ */
+struct tcp_work {
+	// Lines 0 and 1: sending.
+	struct tcp_sendq sendq;
+	struct tcp_conn *conn;
+	struct out out;
+	uint64_t rtx_deadline_ns; // retransmission or probe, UINT64_MAX: none
+	uint64_t progress_ns;     // when snd_una last moved, or when the queue stopped being empty
+	uint64_t last_tx_ns;      // of a segment with sequence numbers
+	uint64_t rtt_start_ns;
+	tcp_seq rtt_seq;
+	uint32_t rto_us; // without backoff
+
+	// Line 2: owed, and congestion.
+	struct tcp_link delack;
+	uint64_t delack_at_ns;
+	tcp_seq recover;
+	uint32_t cwnd_credit; // bytes acknowledged toward the next growth
+	uint8_t dup_acks;
+	uint8_t backoff;
+	uint8_t syn_retries;
+	bool probed : 1;       // once per flight
+	bool probed_again : 1; // and the probe was a retransmission
+	struct tcp_ooo ooo;
+
+	// Line 3: loss, and rare things.
+	struct tcp_scoreboard *board; // NULL while nothing is missing
+	uint64_t reorder_ns;          // when the next gap may turn out to be lost
+	uint64_t reduced_ns;          // when a loss last reduced cwnd
+	tcp_seq probe_end;            // snd_max when the tail was probed
+	tcp_seq iss;
+	tcp_seq fin_seq; // sequence number of the peer's FIN
+	uint32_t max_snd_wnd;
+	uint32_t undo_cwnd;
+	uint32_t undo_ssthresh;
+	uint32_t undo_ts;      // our TSval when the retransmission began
+	uint64_t undo_sent_ns; // when what was retransmitted had been sent
+	uint64_t rto_first_ns; // when the series of time-outs that `backoff` counts began
+	struct tcp_link blocked;
+	uint64_t blocked_until_ns;
+	uint64_t state_deadline_ns; // FIN-WAIT-2, and how long a closed connection may linger
+	uint64_t challenge_ns;      // when the next challenge ACK may be sent
+} CACHE_ALIGNED;
+
 #define TCP_PREDICT_NONE UINT32_MAX // no header word equals it
 
 /*
- * A connection. Cache lines in the order in which a request and its reply touch them:
- * 0 every segment, 1 who it is, 2 and 3 sending, 4 measurement and loss, 5 timers and rare things.
+ * A connection, in three cache lines: 0 what every segment touches, 1 who it is, 2 what is to be
+ * remembered between requests.
  */
 struct tcp_conn {
 	// Line 0: every segment.
@@ -88,71 +137,29 @@ struct tcp_conn {
 	struct flow flow;
 	uint32_t hash;
 	uint32_t peer;
-	uint16_t mss;         // of segments we send, with options
-	uint16_t segment_max; // payload bytes of a segment we send
+	uint16_t segment_max;  // payload bytes of a segment we send, options not counted
+	uint16_t rto_floor_ms; // grows when a time-out proves to have been premature
 	struct tcp_stack *stack;
 	struct tcp_conn *touched_next;
 
-	// Lines 2 and 3: sending.
-	struct tcp_sendq sendq;
-	uint32_t cwnd;     // bytes
-	uint32_t ssthresh; // bytes
-	struct out out;
+	// Line 2: between requests.
+	struct tcp_work *work; // NULL while it is idle
 	void *user;
-	uint64_t rtx_deadline_ns; // retransmission or probe, UINT64_MAX: none
-	uint64_t timer_at_ns;     // when the wheel fires, never after the earliest deadline
-
-	// Line 4: measurement and loss.
-	uint64_t rtt_start_ns;
-	uint64_t last_tx_ns;
-	uint64_t progress_ns; // when snd_una last moved, or when the queue stopped being empty
-	uint32_t srtt_us;     // 0: no sample yet
+	struct tcp_wheel_node timer; // never later than the earliest deadline
+	uint32_t cwnd;               // bytes
+	uint32_t ssthresh;           // bytes
+	uint32_t srtt_us;            // 0: no sample yet
 	uint32_t rttvar_us;
-	uint32_t rto_us;       // without backoff
-	uint32_t rto_floor_us; // grows when a time-out proves to have been premature
-	tcp_seq rtt_seq;
-	tcp_seq recover;
-	uint32_t cwnd_credit; // bytes acknowledged toward the next growth
-	// Loss detection with SACK (tcp_recovery.c).
-	uint64_t reduced_ns;          // when a loss last reduced cwnd
-	tcp_seq probe_end;            // snd_max when the tail was probed
-	struct tcp_scoreboard *board; // NULL while nothing is missing
-	uint64_t reorder_ns;          // when the next gap may turn out to be lost
-	bool reordered : 1;           // the network has been seen to
-	bool probed : 1;              // once per flight
-	bool probed_again : 1;        // and the probe was a retransmission
-	uint8_t dup_acks;
-	uint8_t backoff;
-	uint8_t keepalives; // sent without an answer
-	uint8_t syn_retries;
-
-	// Line 5: timers and rare things.
-	struct tcp_wheel_node timer;
-	struct tcp_link delack;
-	struct tcp_link blocked;
-	uint64_t delack_at_ns;
-	uint64_t blocked_until_ns;
-	uint64_t state_deadline_ns; // FIN-WAIT-2, and how long a closed connection may linger
-	uint64_t keepalive_sent_ns;
-	uint64_t challenge_ns; // when the next challenge ACK may be sent
-	struct tcp_ooo ooo;
-	tcp_seq iss;
-	tcp_seq fin_seq; // sequence number of the peer's FIN
-	uint32_t max_snd_wnd;
-	uint32_t undo_cwnd;
-	uint32_t undo_ssthresh;
-	uint32_t undo_ts;      // our TSval when the retransmission began
-	uint64_t undo_sent_ns; // when what was retransmitted had been sent
-	uint64_t rto_first_ns; // when the series of time-outs that `backoff` counts began
+	uint32_t last_tx_ms; // of a segment with sequence numbers
+	uint8_t keepalives;  // sent without an answer
+	bool reordered : 1;  // the network has been seen to
+	bool narrowed : 1;   // the owner has held bytes, and the window has not been full since
 } CACHE_ALIGNED;
 
+_Static_assert(sizeof(struct tcp_conn) == 3 * CACHE_LINE_BYTES, "an idle connection is small");
 _Static_assert(offsetof(struct tcp_conn, flow) == 1 * CACHE_LINE_BYTES,
 	       "line 0 is the receive side");
-_Static_assert(offsetof(struct tcp_conn, sendq) == 2 * CACHE_LINE_BYTES, "line 1 is the identity");
-_Static_assert(offsetof(struct tcp_conn, cwnd) + 8 == 3 * CACHE_LINE_BYTES,
-	       "line 2 is the send queue");
-_Static_assert(offsetof(struct tcp_conn, rtt_start_ns) <= 4 * CACHE_LINE_BYTES,
-	       "line 3 is the sink");
+_Static_assert(offsetof(struct tcp_conn, work) == 2 * CACHE_LINE_BYTES, "line 1 is the identity");
 
 static inline bool tcp__has(const struct tcp_conn *conn, enum tcp_conn_flag flag)
 {
@@ -178,5 +185,5 @@ static inline uint32_t tcp__flight(const struct tcp_conn *conn)
 /* One past our FIN if it is queued, else past the last byte. */
 static inline tcp_seq tcp__snd_end(const struct tcp_conn *conn)
 {
-	return conn->sendq.end + (tcp__has(conn, TCP_F_FIN_QUEUED) ? 1 : 0);
+	return conn->work->sendq.end + (tcp__has(conn, TCP_F_FIN_QUEUED) ? 1 : 0);
 }

@@ -47,12 +47,14 @@ bool tcp__input_fast(struct tcp_conn *conn, const struct tcp_packet *packet)
 		conn->ts_recent = tsval;
 	if (acked > 0)
 		tcp__ack_advance(conn, ack, tsecr);
-	if (wnd != conn->snd_wnd && conn->sendq.head)
+	if (wnd != conn->snd_wnd && conn->work && conn->work->sendq.head)
 		tcp__touch(conn);
 	conn->snd_wnd = wnd;
 	conn->snd_wl1 = seq;
 	conn->snd_wl2 = ack;
 	if (len > 0)
 		tcp__deliver(conn, slice_of(h + header_len, len));
+	else
+		tcp__conn_settle(conn);
 	return true;
 }

@@ -49,7 +49,7 @@ void tcp_icmp_error(struct tcp_stack *stack, const struct flow *flow, uint32_t h
 	uint32_t ref = tcp__lookup(stack, flow, hash);
 	struct tcp_conn *conn;
 	struct quote quote;
-	uint32_t mss;
+	uint32_t mss, options;
 
 	tcp__set_now(stack, now_ns);
 	if (tcp_ref_kind(ref) != TCP_REF_CONN || !parse(icmp, v4, &quote))
@@ -62,13 +62,14 @@ void tcp_icmp_error(struct tcp_stack *stack, const struct flow *flow, uint32_t h
 	if (quote.mtu < mtu_min)
 		quote.mtu = mtu_min;
 	mss = quote.mtu - (v4 ? 40 : 60);
-	if (mss >= conn->mss)
+	options = tcp__has(conn, TCP_F_TIMESTAMPS) ? TCP_TIMESTAMP_BYTES : 0;
+	if (mss >= conn->segment_max + options)
 		return;
 	tcp__conn_set_mss(conn, mss);
 	// What was too big is gone: send it again in smaller pieces, without blaming the network
 	// for it.
 	conn->snd_nxt = conn->snd_una;
-	tcp_sendq_rewind(&conn->sendq);
+	tcp_sendq_rewind(&conn->work->sendq);
 	tcp__clear(conn, TCP_F_RTT_TIMING);
 	tcp__touch(conn);
 }

@@ -73,8 +73,7 @@ void tcp_prefetch_conn(struct tcp_stack *stack, uint32_t hash)
 
 			prefetch_write(conn);
 			prefetch_write(&conn->flow);
-			prefetch_write(&conn->sendq);
-			prefetch_write(&conn->out);
+			prefetch_write(&conn->work);
 		}
 	}
 }
@@ -117,6 +116,7 @@ static void dispatch(struct tcp_stack *stack, uint32_t ref, struct tcp_seg *seg)
 			tcp__input_syn_sent(conn, seg);
 		else
 			tcp__input_conn(conn, seg);
+		tcp__conn_settle(conn);
 		break;
 	case TCP_REF_SYN:
 		tcp__syn_input(stack, ref_entry(stack, ref), seg);

@@ -77,12 +77,13 @@ static uint32_t conn_header(const struct tcp_conn *conn, const struct plan *plan
 		be32_store(to + len + 8, conn->ts_recent);
 		len += TCP_TIMESTAMP_BYTES;
 	}
-	if (unlikely(conn->ooo.head != NULL) && tcp__has(conn, TCP_F_SACK)) {
+	if (unlikely(conn->work->ooo.head != NULL) && tcp__has(conn, TCP_F_SACK)) {
 		uint32_t room = min_u32(conn->segment_max - plan->len, TCP_HEADER_MAX - len);
 		struct tcp_options o = {0};
 
 		if (room >= 12)
-			o.sack_count = (uint8_t)tcp_ooo_sack(&conn->ooo, o.sack, (room - 4) / 8);
+			o.sack_count =
+				(uint8_t)tcp_ooo_sack(&conn->work->ooo, o.sack, (room - 4) / 8);
 		len += tcp_options_encode(&o, to + len);
 	}
 	to[12] = (uint8_t)(len / 4 << 4);
@@ -96,10 +97,10 @@ void tcp__block(struct tcp_conn *conn)
 	struct tcp_stack *stack = conn->stack;
 
 	tcp__count(stack, TCP_COUNT_EMIT_FAILED);
-	if (tcp_link_linked(&conn->blocked))
+	if (tcp_link_linked(&conn->work->blocked))
 		return;
-	conn->blocked_until_ns = stack->now_ns + TCP_BLOCKED_NS;
-	tcp_list_append(&stack->blocked, &conn->blocked);
+	conn->work->blocked_until_ns = stack->now_ns + TCP_BLOCKED_NS;
+	tcp_list_append(&stack->blocked, &conn->work->blocked);
 }
 
 /* Gives a segment with our current ACK on it to emit(). */
@@ -118,6 +119,8 @@ static bool emit(struct tcp_conn *conn, struct tcp_segment *segment, tcp_seq edg
 	stack->burst_segments++;
 	conn->rcv_acked = conn->rcv_nxt;
 	conn->rcv_adv = edge;
+	if (conn->held_bytes == 0)
+		conn->narrowed = false;
 	tcp__clear(conn, TCP_F_ACK_NOW);
 	return true;
 }
@@ -128,21 +131,23 @@ static void account_sent(struct tcp_conn *conn, const struct plan *plan)
 	struct tcp_stack *stack = conn->stack;
 	tcp_seq end = plan->seq + plan->len + plan->fin;
 
-	conn->last_tx_ns = stack->now_ns;
+	conn->work->last_tx_ns = stack->now_ns;
+	conn->last_tx_ms = stack->now_ms;
 	if (!plan->again)
 		conn->snd_nxt = end;
 	if (tcp_seq_lt(plan->seq, conn->snd_max)) {
 		struct tcp_sack_block sent = {plan->seq, end};
 
-		if (conn->board)
-			tcp_scoreboard_resent(conn->board, sent, conn->snd_max, stack->now_ns);
+		if (conn->work->board)
+			tcp_scoreboard_resent(conn->work->board, sent, conn->snd_max,
+					      stack->now_ns);
 		tcp__count(stack, TCP_COUNT_RETRANSMITS);
 		tcp__set(conn, TCP_F_RESENT);
 		tcp__clear(conn, TCP_F_RTT_TIMING);
 	} else if (!tcp__has(conn, TCP_F_RTT_TIMING) && !tcp__has(conn, TCP_F_RESENT)) {
 		tcp__set(conn, TCP_F_RTT_TIMING);
-		conn->rtt_seq = end;
-		conn->rtt_start_ns = stack->now_ns;
+		conn->work->rtt_seq = end;
+		conn->work->rtt_start_ns = stack->now_ns;
 	}
 	if (tcp_seq_gt(end, conn->snd_max)) {
 		bool first = conn->snd_max == conn->snd_una;
@@ -152,7 +157,7 @@ static void account_sent(struct tcp_conn *conn, const struct plan *plan)
 		conn->snd_max = end;
 		if (first) {
 			// RFC 6298 5.1: the timer starts with the first byte in flight.
-			conn->backoff = 0;
+			conn->work->backoff = 0;
 			tcp__rtx_arm(conn);
 		}
 	}
@@ -166,13 +171,13 @@ static bool send_planned(struct tcp_conn *conn, struct plan *plan)
 	uint8_t flags = TCP_ACK;
 	tcp_seq edge;
 
-	plan->len = tcp_sendq_gather(&conn->sendq, plan->seq, wanted, !plan->again, segment.payload,
-				     &segment.payload_count);
+	plan->len = tcp_sendq_gather(&conn->work->sendq, plan->seq, wanted, !plan->again,
+				     segment.payload, &segment.payload_count);
 	// Many small extents: the rest goes into the next segment.
 	if (plan->len < wanted)
 		plan->fin = false;
 	HOT_ASSERT(plan->len > 0 || plan->fin);
-	if (plan->seq + plan->len == conn->sendq.end)
+	if (plan->seq + plan->len == conn->work->sendq.end)
 		flags |= TCP_PSH;
 	if (plan->fin)
 		flags |= TCP_FIN;
@@ -196,24 +201,24 @@ static uint32_t difference(uint32_t a, uint32_t b)
 static bool plan_next(struct tcp_conn *conn, struct plan *plan)
 {
 	uint32_t smss = conn->segment_max;
-	uint32_t unsent = conn->sendq.end - conn->snd_nxt;
+	uint32_t unsent = conn->work->sendq.end - conn->snd_nxt;
 	uint32_t cwnd = conn->cwnd;
 	uint32_t by_wnd, by_cwnd, wanted;
 
 	// After a time-out: what the peer has meanwhile said to have is not sent again.
-	if (unlikely(conn->board != NULL) && conn->snd_nxt != conn->snd_max) {
+	if (unlikely(conn->work->board != NULL) && conn->snd_nxt != conn->snd_max) {
 		uint32_t len = smss;
 
-		conn->snd_nxt = tcp_scoreboard_missing(conn->board, conn->snd_nxt, &len);
-		unsent = conn->sendq.end - conn->snd_nxt;
+		conn->snd_nxt = tcp_scoreboard_missing(conn->work->board, conn->snd_nxt, &len);
+		unsent = conn->work->sendq.end - conn->snd_nxt;
 		smss = len;
 	}
 	if (tcp_seq_ge(conn->snd_nxt, tcp__snd_end(conn)))
 		return false;
 	// RFC 3042, limited transmit: each of the first two duplicates lets a new segment go.
-	if (conn->dup_acks > 0 && conn->dup_acks < 3 && conn->snd_nxt == conn->snd_max &&
-	    !tcp__has(conn, TCP_F_RECOVERY))
-		cwnd += conn->dup_acks * smss;
+	if (conn->work->dup_acks > 0 && conn->work->dup_acks < 3 &&
+	    conn->snd_nxt == conn->snd_max && !tcp__has(conn, TCP_F_RECOVERY))
+		cwnd += conn->work->dup_acks * smss;
 	by_wnd = difference(conn->snd_wnd, tcp__flight(conn));
 	by_cwnd = difference(cwnd, tcp__pipe(conn));
 	wanted = min_u32(unsent, smss);
@@ -233,7 +238,7 @@ static bool plan_next(struct tcp_conn *conn, struct plan *plan)
 /* What was sent before, from `seq` up to `end` at most, as one segment out of turn. */
 static bool retransmit(struct tcp_conn *conn, tcp_seq seq, tcp_seq end)
 {
-	uint32_t data = tcp_seq_gt(conn->sendq.end, seq) ? conn->sendq.end - seq : 0;
+	uint32_t data = tcp_seq_gt(conn->work->sendq.end, seq) ? conn->work->sendq.end - seq : 0;
 	uint32_t wnd = difference(conn->snd_wnd, seq - conn->snd_una);
 	struct plan plan = {.seq = seq, .again = true};
 
@@ -251,7 +256,7 @@ static bool output_lost(struct tcp_conn *conn)
 {
 	struct tcp_sack_block lost = {conn->snd_una, conn->snd_max};
 
-	if (!conn->board) {
+	if (!conn->work->board) {
 		if (tcp__has(conn, TCP_F_RETRANSMIT) && !retransmit(conn, lost.start, lost.end))
 			return false;
 		tcp__clear(conn, TCP_F_RETRANSMIT);
@@ -275,13 +280,13 @@ static bool output_lost(struct tcp_conn *conn)
 
 bool tcp__output_probe(struct tcp_conn *conn)
 {
-	uint32_t unsent = conn->sendq.end - conn->snd_nxt;
+	uint32_t unsent = conn->work->sendq.end - conn->snd_nxt;
 	uint32_t room = difference(conn->snd_wnd, tcp__flight(conn));
 	struct plan plan = {.seq = conn->snd_nxt};
 	tcp_seq from = conn->snd_max - conn->segment_max;
 
 	plan.len = min_u32(min_u32(unsent, room), conn->segment_max);
-	if (tcp_seq_lt(conn->snd_nxt, conn->sendq.end) && plan.len > 0)
+	if (tcp_seq_lt(conn->snd_nxt, conn->work->sendq.end) && plan.len > 0)
 		return send_planned(conn, &plan);
 	(void)retransmit(conn, tcp_seq_max(from, conn->snd_una), conn->snd_max);
 	return false;
@@ -293,7 +298,7 @@ static void output_syn(struct tcp_conn *conn)
 	struct tcp_stack *stack = conn->stack;
 	bool answer = conn->state == TCP_STATE_SYN_RECEIVED;
 	struct tcp_header header = {
-		.seq = conn->iss,
+		.seq = conn->work->iss,
 		.ack = answer ? conn->rcv_nxt : 0,
 		.flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN,
 		// RFC 7323 2.2: the window of a SYN is never scaled.
@@ -314,20 +319,20 @@ static void output_syn(struct tcp_conn *conn)
 			},
 	};
 
-	if (conn->snd_nxt != conn->iss)
+	if (conn->snd_nxt != conn->work->iss)
 		return;
 	if (!tcp__emit_header(stack, (struct tcp_endpoint){&conn->flow, conn->peer}, &header)) {
 		tcp__block(conn);
 		return;
 	}
-	if (conn->syn_retries == 0 && !answer) {
+	if (conn->work->syn_retries == 0 && !answer) {
 		tcp__set(conn, TCP_F_RTT_TIMING);
-		conn->rtt_seq = conn->iss + 1;
-		conn->rtt_start_ns = stack->now_ns;
+		conn->work->rtt_seq = conn->work->iss + 1;
+		conn->work->rtt_start_ns = stack->now_ns;
 	} else {
 		tcp__clear(conn, TCP_F_RTT_TIMING);
 	}
-	conn->snd_nxt = conn->snd_max = conn->iss + 1;
+	conn->snd_nxt = conn->snd_max = conn->work->iss + 1;
 	if (answer) {
 		conn->rcv_acked = conn->rcv_nxt;
 		conn->rcv_adv = tcp_seq_max(conn->rcv_adv, conn->rcv_nxt + header.wnd);
@@ -346,10 +351,11 @@ void tcp__output(struct tcp_conn *conn)
 			output_syn(conn);
 		return;
 	}
-	if (unlikely(conn->board || tcp__has(conn, TCP_F_RETRANSMIT)) && !output_lost(conn))
+	if (unlikely(conn->work->board || tcp__has(conn, TCP_F_RETRANSMIT)) && !output_lost(conn))
 		return;
 	tcp__clear(conn, TCP_F_CWND_LIMITED);
-	if (conn->snd_max == conn->snd_una && stack->now_ns - conn->last_tx_ns > tcp__rto_ns(conn))
+	if (conn->snd_max == conn->snd_una &&
+	    (stack->now_ms - conn->last_tx_ms) * TCP_MS_NS > tcp__rto_ns(conn))
 		tcp__cc_restart(conn);
 	for (uint32_t left = TCP_SEGMENTS_PER_TURN; plan_next(conn, &plan); left--) {
 		if (left == 0) { // a large reply takes turns with the others
@@ -365,7 +371,7 @@ void tcp__output(struct tcp_conn *conn)
 	// RFC 9293 3.8.6.1: something waits, nothing is in flight: only a probe can find the window
 	// open.
 	if (tcp__flight(conn) == 0 && tcp_seq_lt(conn->snd_nxt, tcp__snd_end(conn)) &&
-	    conn->rtx_deadline_ns == TCP_NEVER_NS)
+	    conn->work->rtx_deadline_ns == TCP_NEVER_NS)
 		tcp__rtx_arm(conn);
 }
 

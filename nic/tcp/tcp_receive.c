@@ -28,7 +28,7 @@ static void deliver_waiting(struct tcp_conn *conn)
 	struct slice bytes;
 
 	while (conn->state != TCP_STATE_CLOSED &&
-	       tcp_ooo_take(pool, &conn->ooo, conn->rcv_nxt, &bytes)) {
+	       tcp_ooo_take(pool, &conn->work->ooo, conn->rcv_nxt, &bytes)) {
 		tcp__deliver(conn, bytes);
 	}
 }
@@ -38,7 +38,7 @@ static void input_fin(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
 
-	tcp_ooo_clear(&stack->ooo_pool, &conn->ooo);
+	tcp_ooo_clear(&stack->ooo_pool, &conn->work->ooo);
 	conn->rcv_nxt++;
 	conn->rcv_adv = tcp_seq_max(conn->rcv_adv, conn->rcv_nxt);
 	tcp__ack_now(conn);
@@ -65,7 +65,7 @@ static void input_ahead(struct tcp_conn *conn, const struct tcp_seg *seg)
 	struct tcp_stack *stack = conn->stack;
 
 	tcp__count(stack, TCP_COUNT_OUT_OF_ORDER);
-	if (!tcp_ooo_insert(&stack->ooo_pool, &conn->ooo, seg->seq, seg->payload))
+	if (!tcp_ooo_insert(&stack->ooo_pool, &conn->work->ooo, seg->seq, seg->payload))
 		tcp__drop(stack, DROP_TCP_OOO_FULL);
 	// RFC 5681 4.2: one duplicate ACK for each, or the sender cannot count them.
 	tcp__send_ack(conn);
@@ -82,16 +82,17 @@ void tcp__input_payload(struct tcp_conn *conn, const struct tcp_seg *seg)
 	// A FIN is remembered by its place, so it may arrive before what precedes it.
 	if (s.flags & TCP_FIN && !tcp__has(conn, TCP_F_PEER_FIN)) {
 		tcp__set(conn, TCP_F_PEER_FIN);
-		conn->fin_seq = s.seq + len;
-		if (conn->fin_seq != conn->rcv_nxt + len)
+		conn->work->fin_seq = s.seq + len;
+		if (conn->work->fin_seq != conn->rcv_nxt + len)
 			tcp__send_ack(conn);
 	}
-	if (tcp__has(conn, TCP_F_PEER_FIN) && tcp_seq_gt(s.seq + len, conn->fin_seq))
-		s.payload.len = tcp_seq_lt(s.seq, conn->fin_seq) ? conn->fin_seq - s.seq : 0;
+	if (tcp__has(conn, TCP_F_PEER_FIN) && tcp_seq_gt(s.seq + len, conn->work->fin_seq))
+		s.payload.len =
+			tcp_seq_lt(s.seq, conn->work->fin_seq) ? conn->work->fin_seq - s.seq : 0;
 	if (s.payload.len > 0) {
 		if (s.seq == conn->rcv_nxt) {
 			// RFC 5681 4.2: what fills a gap, or part of it, is answered at once.
-			if (conn->ooo.head)
+			if (conn->work->ooo.head)
 				tcp__ack_now(conn);
 			tcp__deliver(conn, s.payload);
 			deliver_waiting(conn);
@@ -100,6 +101,6 @@ void tcp__input_payload(struct tcp_conn *conn, const struct tcp_seg *seg)
 		}
 	}
 	if (conn->state != TCP_STATE_CLOSED && tcp__has(conn, TCP_F_PEER_FIN) &&
-	    conn->rcv_nxt == conn->fin_seq)
+	    conn->rcv_nxt == conn->work->fin_seq)
 		input_fin(conn);
 }

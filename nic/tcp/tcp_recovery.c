@@ -20,7 +20,7 @@ static uint64_t rtt_ns(const struct tcp_conn *conn)
 
 static bool has_gaps(const struct tcp_conn *conn)
 {
-	return conn->board && conn->board->count > 0;
+	return conn->work->board && conn->work->board->count > 0;
 }
 
 /* RFC 8985 6.2 step 4: a quarter of the round trip. */
@@ -33,7 +33,7 @@ static uint64_t reorder_ns(const struct tcp_conn *conn)
 
 static bool after_timeout(const struct tcp_conn *conn)
 {
-	return !tcp__has(conn, TCP_F_RECOVERY) && tcp_seq_lt(conn->snd_una, conn->recover);
+	return !tcp__has(conn, TCP_F_RECOVERY) && tcp_seq_lt(conn->snd_una, conn->work->recover);
 }
 
 /* Whether losses are being mended already. */
@@ -52,9 +52,9 @@ static void detect(struct tcp_conn *conn)
 			conn->reordered ? UINT32_MAX : (DUP_ACK_THRESHOLD - 1u) * conn->segment_max,
 	};
 
-	conn->reorder_ns = tcp_scoreboard_detect(conn->board, &rule);
-	tcp__timer_want(conn, conn->reorder_ns);
-	if (!tcp_scoreboard_lossy(conn->board))
+	conn->work->reorder_ns = tcp_scoreboard_detect(conn->work->board, &rule);
+	tcp__timer_want(conn, conn->work->reorder_ns);
+	if (!tcp_scoreboard_lossy(conn->work->board))
 		return;
 	if (!mending(conn))
 		tcp__cc_enter_recovery(conn);
@@ -64,11 +64,11 @@ static void detect(struct tcp_conn *conn)
 /* The scoreboard goes when nothing is missing any more. */
 static void settle(struct tcp_conn *conn)
 {
-	if (conn->board->count > 0)
+	if (conn->work->board->count > 0)
 		return;
-	tcp_slab_free(&conn->stack->boards, conn->board);
-	conn->board = NULL;
-	conn->reorder_ns = TCP_NEVER_NS;
+	tcp_slab_free(&conn->stack->boards, conn->work->board);
+	conn->work->board = NULL;
+	conn->work->reorder_ns = TCP_NEVER_NS;
 }
 
 /* RFC 2883 4: the first block repeats what is acknowledged, or lies within the second. */
@@ -86,8 +86,8 @@ static bool is_duplicate_report(const struct tcp_seg *seg)
 static void input_duplicate_report(struct tcp_conn *conn)
 {
 	// The probe's original was late, not lost.
-	if (conn->probed_again)
-		conn->probed = conn->probed_again = false;
+	if (conn->work->probed_again)
+		conn->work->probed = conn->work->probed_again = false;
 	else if (tcp__has(conn, TCP_F_RECOVERY))
 		conn->reordered = true;
 }
@@ -121,16 +121,16 @@ void tcp__recovery_sacked(struct tcp_conn *conn, struct tcp_seg *seg)
 		// An old ACK may still tell of what is acknowledged by now.
 		if (tcp_seq_le(block.start, conn->snd_una) || tcp_seq_gt(block.end, conn->snd_max))
 			continue;
-		if (!conn->board) {
-			conn->board = tcp_slab_alloc(&stack->boards);
-			if (!conn->board)
+		if (!conn->work->board) {
+			conn->work->board = tcp_slab_alloc(&stack->boards);
+			if (!conn->work->board)
 				return; // the retransmission timer will do
-			tcp_scoreboard_init(conn->board, conn->snd_una);
+			tcp_scoreboard_init(conn->work->board, conn->snd_una);
 		}
-		if (tcp_scoreboard_add(conn->board, block, stack->now_ns))
+		if (tcp_scoreboard_add(conn->work->board, block, stack->now_ns))
 			conn->reordered = true;
 	}
-	if (!conn->board)
+	if (!conn->work->board)
 		return;
 	detect(conn);
 	settle(conn);
@@ -139,13 +139,13 @@ void tcp__recovery_sacked(struct tcp_conn *conn, struct tcp_seg *seg)
 /* RFC 8985 7.4.2: the end of a probed flight has been acknowledged. */
 static void probe_acked(struct tcp_conn *conn)
 {
-	if (tcp_seq_lt(conn->snd_una, conn->probe_end))
+	if (tcp_seq_lt(conn->snd_una, conn->work->probe_end))
 		return;
-	if (!conn->probed_again) {
-		conn->probed = false;
-	} else if (tcp_seq_gt(conn->snd_una, conn->probe_end)) {
+	if (!conn->work->probed_again) {
+		conn->work->probed = false;
+	} else if (tcp_seq_gt(conn->snd_una, conn->work->probe_end)) {
 		// No second copy was reported: the probe has mended a loss.
-		conn->probed = conn->probed_again = false;
+		conn->work->probed = conn->work->probed_again = false;
 		if (!mending(conn))
 			tcp__cc_reduce(conn);
 	}
@@ -153,23 +153,23 @@ static void probe_acked(struct tcp_conn *conn)
 
 void tcp__recovery_acked(struct tcp_conn *conn)
 {
-	if (conn->probed)
+	if (conn->work->probed)
 		probe_acked(conn);
-	if (!conn->board)
+	if (!conn->work->board)
 		return;
-	if (tcp_scoreboard_acked(conn->board, conn->snd_una))
+	if (tcp_scoreboard_acked(conn->work->board, conn->snd_una))
 		conn->reordered = true;
-	if (conn->board->count > 0)
+	if (conn->work->board->count > 0)
 		detect(conn);
 	settle(conn);
 }
 
 void tcp__recovery_restart(struct tcp_conn *conn)
 {
-	if (!conn->board)
+	if (!conn->work->board)
 		return;
-	tcp_scoreboard_restart(conn->board, conn->stack->now_ns);
-	conn->reorder_ns = TCP_NEVER_NS;
+	tcp_scoreboard_restart(conn->work->board, conn->stack->now_ns);
+	conn->work->reorder_ns = TCP_NEVER_NS;
 }
 
 /*
@@ -181,34 +181,34 @@ static uint64_t probe_deadline(const struct tcp_conn *conn)
 {
 	uint64_t after_ns = 2 * rtt_ns(conn);
 
-	if (!tcp__has(conn, TCP_F_SACK) || conn->srtt_us == 0 || conn->probed ||
-	    conn->backoff > 0 || conn->snd_wnd == 0 || conn->snd_max == conn->snd_una ||
+	if (!tcp__has(conn, TCP_F_SACK) || conn->srtt_us == 0 || conn->work->probed ||
+	    conn->work->backoff > 0 || conn->snd_wnd == 0 || conn->snd_max == conn->snd_una ||
 	    after_timeout(conn) || conn->state <= TCP_STATE_SYN_RECEIVED)
 		return TCP_NEVER_NS;
 	if (after_ns < PROBE_MIN_NS)
 		after_ns = PROBE_MIN_NS;
 	if (conn->snd_max - conn->snd_una <= conn->segment_max)
-		after_ns += (uint64_t)conn->rto_floor_us * 1000;
-	return after_ns < tcp__rto_ns(conn) ? conn->last_tx_ns + after_ns : TCP_NEVER_NS;
+		after_ns += conn->rto_floor_ms * TCP_MS_NS;
+	return after_ns < tcp__rto_ns(conn) ? conn->work->last_tx_ns + after_ns : TCP_NEVER_NS;
 }
 
 uint64_t tcp__recovery_deadline(const struct tcp_conn *conn)
 {
 	uint64_t probe_ns = probe_deadline(conn);
 
-	return conn->reorder_ns < probe_ns ? conn->reorder_ns : probe_ns;
+	return conn->work->reorder_ns < probe_ns ? conn->work->reorder_ns : probe_ns;
 }
 
 void tcp__recovery_expired(struct tcp_conn *conn)
 {
-	if (conn->reorder_ns <= conn->stack->now_ns) {
+	if (conn->work->reorder_ns <= conn->stack->now_ns) {
 		detect(conn);
 		tcp__output(conn);
 		return;
 	}
-	conn->probed = true;
-	conn->probed_again = !tcp__output_probe(conn);
-	conn->probe_end = conn->snd_max;
+	conn->work->probed = true;
+	conn->work->probed_again = !tcp__output_probe(conn);
+	conn->work->probe_end = conn->snd_max;
 	tcp__count(conn->stack, TCP_COUNT_TAIL_PROBES);
 	tcp__rtx_arm(conn);
 }
@@ -217,12 +217,12 @@ uint32_t tcp__pipe(const struct tcp_conn *conn)
 {
 	uint32_t flight = tcp__flight(conn);
 
-	if (likely(!conn->board))
+	if (likely(!conn->work->board))
 		return flight;
-	return flight - tcp_scoreboard_absent(conn->board, conn->snd_nxt);
+	return flight - tcp_scoreboard_absent(conn->work->board, conn->snd_nxt);
 }
 
 bool tcp__recovery_next(const struct tcp_conn *conn, struct tcp_sack_block *lost)
 {
-	return has_gaps(conn) && tcp_scoreboard_next(conn->board, conn->snd_nxt, lost);
+	return has_gaps(conn) && tcp_scoreboard_next(conn->work->board, conn->snd_nxt, lost);
 }

@@ -22,7 +22,7 @@ struct tcp_island {
 	tcp_seq start, end;
 	uint64_t sacked_ns; // when the first of its bytes was reported
 	// Of the gap before it:
-	tcp_seq resent; // sent again up to here; where the gap begins: not, or lost since
+	tcp_seq resent;     // sent again up to here; where the gap begins: not, or lost since
 	tcp_seq resent_max; // snd_max at the last retransmission
 	uint64_t resent_ns; // of the last retransmission; 0: none ever
 	bool lost;          // to be sent again from `resent` on

@@ -96,13 +96,13 @@ void tcp__challenge(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
 
-	if (stack->now_ns < conn->challenge_ns) {
+	if (stack->now_ns < conn->work->challenge_ns) {
 		tcp__drop(stack, DROP_TCP_RST_RATE);
 		return;
 	}
 	if (!tcp__reply_allowed(stack))
 		return;
-	conn->challenge_ns = stack->now_ns + TCP_CHALLENGE_NS;
+	conn->work->challenge_ns = stack->now_ns + TCP_CHALLENGE_NS;
 	tcp__count(stack, TCP_COUNT_CHALLENGE_ACK);
 	tcp__send_ack(conn);
 }

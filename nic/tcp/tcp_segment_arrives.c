@@ -113,16 +113,16 @@ static void trim(struct tcp_conn *conn, struct tcp_seg *seg)
 /* Step 5 in SYN-RECEIVED, after a simultaneous open. */
 static bool input_syn_received(struct tcp_conn *conn, const struct tcp_seg *seg)
 {
-	if (seg->ack != conn->snd_max || conn->snd_max == conn->iss) {
+	if (seg->ack != conn->snd_max || conn->snd_max == conn->work->iss) {
 		tcp__drop(conn->stack, DROP_TCP_ACK);
 		tcp__reject(conn->stack, seg);
 		return false;
 	}
 	conn->snd_una = conn->snd_max;
-	conn->snd_wnd = conn->max_snd_wnd = seg->wnd << conn->snd_scale;
+	conn->snd_wnd = conn->work->max_snd_wnd = seg->wnd << conn->snd_scale;
 	conn->snd_wl1 = seg->seq;
 	conn->snd_wl2 = seg->ack;
-	conn->rtx_deadline_ns = TCP_NEVER_NS;
+	conn->work->rtx_deadline_ns = TCP_NEVER_NS;
 	return tcp__conn_established(conn);
 }
 
@@ -131,13 +131,13 @@ static bool input_fin_acked(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
 
-	if (!tcp__has(conn, TCP_F_FIN_QUEUED) || conn->snd_una != conn->sendq.end + 1)
+	if (!tcp__has(conn, TCP_F_FIN_QUEUED) || conn->snd_una != conn->work->sendq.end + 1)
 		return true;
 	switch (conn->state) {
 	case TCP_STATE_FIN_WAIT_1:
 		conn->state = TCP_STATE_FIN_WAIT_2;
-		conn->state_deadline_ns = stack->now_ns + TCP_LINGER_NS;
-		tcp__timer_want(conn, conn->state_deadline_ns);
+		conn->work->state_deadline_ns = stack->now_ns + TCP_LINGER_NS;
+		tcp__timer_want(conn, conn->work->state_deadline_ns);
 		return true;
 	case TCP_STATE_CLOSING:
 		tcp__conn_time_wait(conn);
@@ -157,7 +157,7 @@ static bool input_repeated_syn(struct tcp_conn *conn, struct tcp_seg *seg)
 	    seg->seq + 1 != conn->rcv_nxt || seg->flags & TCP_RST)
 		return false;
 	if (!(seg->flags & TCP_ACK)) {
-		conn->snd_nxt = conn->iss;
+		conn->snd_nxt = conn->work->iss;
 		tcp__touch(conn);
 		return true;
 	}
@@ -170,6 +170,8 @@ void tcp__input_conn(struct tcp_conn *conn, struct tcp_seg *seg)
 {
 	struct tcp_stack *stack = conn->stack;
 
+	if (!conn->work)
+		tcp__wake(conn);
 	if (input_repeated_syn(conn, seg))
 		return;
 	// Step 1: sequence number and timestamp.
@@ -217,7 +219,7 @@ void tcp__input_conn(struct tcp_conn *conn, struct tcp_seg *seg)
 static void syn_sent_synchronized(struct tcp_conn *conn, const struct tcp_seg *seg)
 {
 	tcp__conn_negotiate(conn, &seg->options, seg->seq);
-	conn->snd_wnd = conn->max_snd_wnd = seg->wnd;
+	conn->snd_wnd = conn->work->max_snd_wnd = seg->wnd;
 	conn->snd_wl1 = seg->seq;
 	conn->snd_wl2 = seg->ack;
 	conn->last_rx_ns = conn->stack->now_ns;
@@ -228,7 +230,7 @@ static void syn_sent_synchronized(struct tcp_conn *conn, const struct tcp_seg *s
 void tcp__input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg)
 {
 	struct tcp_stack *stack = conn->stack;
-	bool ack_ok = tcp_seq_gt(seg->ack, conn->iss) && tcp_seq_le(seg->ack, conn->snd_max);
+	bool ack_ok = tcp_seq_gt(seg->ack, conn->work->iss) && tcp_seq_le(seg->ack, conn->snd_max);
 
 	// 1. An ACK of something else: a leftover of the peer. Tell it, and try again soon rather
 	// than after the RTO.
@@ -255,13 +257,13 @@ void tcp__input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg)
 	syn_sent_synchronized(conn, seg);
 	if (!(seg->flags & TCP_ACK)) {
 		conn->state = TCP_STATE_SYN_RECEIVED;
-		conn->snd_nxt = conn->iss;
+		conn->snd_nxt = conn->work->iss;
 		return;
 	}
 	conn->snd_una = seg->ack;
-	conn->rtx_deadline_ns = TCP_NEVER_NS;
+	conn->work->rtx_deadline_ns = TCP_NEVER_NS;
 	if (tcp__has(conn, TCP_F_RTT_TIMING))
-		tcp__rtt_sample(conn, stack->now_ns - conn->rtt_start_ns);
+		tcp__rtt_sample(conn, stack->now_ns - conn->work->rtt_start_ns);
 	tcp__set(conn, TCP_F_ACK_NOW);
 	(void)tcp__conn_established(conn);
 }

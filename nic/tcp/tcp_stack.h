@@ -60,6 +60,7 @@ struct tcp_stack {
 	struct tcp_conn *dead;   // linked by touched_next once they are off the touched list
 	struct tcp_table table;
 	struct tcp_slab conns;
+	struct tcp_slab works; // as many, so there is always one
 	struct tcp_sendq_pool sendq_pool;
 	struct tcp_ooo_pool ooo_pool;
 	struct tcp_slab boards;
@@ -119,13 +120,18 @@ static inline void tcp__set_now(struct tcp_stack *stack, uint64_t now_ns)
 	}
 }
 
-/* The connection will be looked at in tcp_burst_end(). */
+/* tcp_conn.c: gives an idle connection what it needs to do something. */
+void tcp__wake(struct tcp_conn *conn);
+
+/* The connection will be looked at in tcp_burst_end(). It is awake from here to there. */
 static inline void tcp__touch(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
 
 	if (tcp__has(conn, TCP_F_TOUCHED) || conn->state == TCP_STATE_CLOSED)
 		return;
+	if (!conn->work)
+		tcp__wake(conn);
 	tcp__set(conn, TCP_F_TOUCHED);
 	conn->touched_next = NULL;
 	if (stack->touched_tail)
@@ -147,10 +153,10 @@ static inline void tcp__ack_now(struct tcp_conn *conn)
  */
 static inline void tcp__timer_want(struct tcp_conn *conn, uint64_t at_ns)
 {
-	if (at_ns < conn->timer_at_ns) {
-		conn->timer_at_ns = at_ns;
+	bool armed = tcp_link_linked(&conn->timer.link);
+
+	if (at_ns != TCP_NEVER_NS && (!armed || tcp_wheel_tick(at_ns) < conn->timer.tick))
 		tcp_wheel_arm(&conn->stack->wheel, &conn->timer, at_ns);
-	}
 }
 
 /* Whether the owner of the connection has closed it. */
@@ -183,6 +189,8 @@ void tcp__conn_close(struct tcp_conn *conn, enum tcp_close_reason reason);
 void tcp__conn_time_wait(struct tcp_conn *conn);
 void tcp__conn_reset(struct tcp_conn *conn, enum tcp_close_reason reason);
 void tcp__conn_drop(struct tcp_conn *conn);
+/* Gives back what it was woken with, if it needs it no more. */
+void tcp__conn_settle(struct tcp_conn *conn);
 
 /* tcp_burst.c */
 void tcp__flush(struct tcp_conn *conn);
@@ -266,6 +274,7 @@ uint32_t tcp__pipe(const struct tcp_conn *conn);
 
 /* tcp_rtt.c: RFC 6298. */
 void tcp__rtt_init(struct tcp_conn *conn);
+void tcp__rtt_wake(struct tcp_conn *conn);
 void tcp__rtt_sample(struct tcp_conn *conn, uint64_t rtt_ns);
 void tcp__rtt_acked(struct tcp_conn *conn, tcp_seq ack, uint32_t tsecr);
 uint64_t tcp__rto_ns(const struct tcp_conn *conn);

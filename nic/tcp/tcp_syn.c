@@ -200,7 +200,7 @@ static void promote(struct tcp_stack *stack, struct tcp_syn *syn, struct tcp_seg
 	if (!conn)
 		return;
 	tcp__conn_negotiate(conn, &offered, syn->irs);
-	conn->syn_retries = syn->retries;
+	conn->work->syn_retries = syn->retries;
 	if (syn->retries == 0)
 		tcp__rtt_sample(conn, stack->now_ns - syn->sent_ns);
 	tcp_link_remove(&syn->link);

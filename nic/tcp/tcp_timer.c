@@ -15,6 +15,16 @@ static uint64_t keepalive_interval_ns(const struct tcp_stack *stack)
 	return quarter < 75 * TCP_SECOND_NS ? quarter : 75 * TCP_SECOND_NS;
 }
 
+/* Keepalives sent since something was last heard of the peer. */
+static uint32_t unanswered(const struct tcp_conn *conn)
+{
+	const struct tcp_stack *stack = conn->stack;
+
+	if (stack->now_ns - conn->last_rx_ns < stack->config.keepalive_idle_ns)
+		return 0;
+	return conn->keepalives;
+}
+
 static uint64_t keepalive_deadline(const struct tcp_conn *conn)
 {
 	const struct tcp_stack *stack = conn->stack;
@@ -22,11 +32,9 @@ static uint64_t keepalive_deadline(const struct tcp_conn *conn)
 	bool open = conn->state == TCP_STATE_ESTABLISHED || conn->state == TCP_STATE_CLOSE_WAIT;
 
 	// RFC 9293 3.8.4: only while nothing else would find a dead peer.
-	if (idle_ns == 0 || !open || conn->rtx_deadline_ns != TCP_NEVER_NS)
+	if (idle_ns == 0 || !open || (conn->work && conn->work->rtx_deadline_ns != TCP_NEVER_NS))
 		return TCP_NEVER_NS;
-	if (conn->keepalives > 0 && conn->keepalive_sent_ns >= conn->last_rx_ns)
-		return conn->keepalive_sent_ns + keepalive_interval_ns(stack);
-	return conn->last_rx_ns + idle_ns;
+	return conn->last_rx_ns + idle_ns + unanswered(conn) * keepalive_interval_ns(stack);
 }
 
 /*
@@ -38,10 +46,10 @@ static uint64_t stall_deadline(const struct tcp_conn *conn)
 	const struct tcp_slab *chunks = &stack->sendq_pool.chunks;
 	bool scarce = chunks->used > chunks->count / 4 * 3;
 
-	if (stack->config.stalled_reader_ns == 0 || !conn->sendq.head ||
+	if (stack->config.stalled_reader_ns == 0 || !conn->work || !conn->work->sendq.head ||
 	    !(tcp__has(conn, TCP_F_FULL) || scarce))
 		return TCP_NEVER_NS;
-	return conn->progress_ns + stack->config.stalled_reader_ns;
+	return conn->work->progress_ns + stack->config.stalled_reader_ns;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -51,16 +59,19 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t tcp__conn_deadline(const struct tcp_conn *conn)
 {
-	uint64_t loss_ns = earlier(conn->rtx_deadline_ns, tcp__recovery_deadline(conn));
+	uint64_t loss_ns;
 
-	return earlier(earlier(loss_ns, conn->state_deadline_ns),
+	if (!conn->work)
+		return keepalive_deadline(conn);
+	loss_ns = earlier(conn->work->rtx_deadline_ns, tcp__recovery_deadline(conn));
+	return earlier(earlier(loss_ns, conn->work->state_deadline_ns),
 		       earlier(keepalive_deadline(conn), stall_deadline(conn)));
 }
 
 /* As far as it makes a difference. */
 static uint32_t min_backoff(const struct tcp_conn *conn)
 {
-	return conn->backoff < 16 ? conn->backoff : 16;
+	return conn->work->backoff < 16 ? conn->work->backoff : 16;
 }
 
 /* (Re)starts the retransmission timer, or the probe timer when the window is closed. */
@@ -74,8 +85,8 @@ void tcp__rtx_arm(struct tcp_conn *conn)
 		after_ns = TCP_PROBE_NS_MIN << min_backoff(conn);
 	if (after_ns > TCP_PROBE_NS_MAX)
 		after_ns = TCP_PROBE_NS_MAX;
-	conn->rtx_deadline_ns = conn->stack->now_ns + after_ns;
-	tcp__timer_want(conn, earlier(conn->rtx_deadline_ns, tcp__recovery_deadline(conn)));
+	conn->work->rtx_deadline_ns = conn->stack->now_ns + after_ns;
+	tcp__timer_want(conn, earlier(conn->work->rtx_deadline_ns, tcp__recovery_deadline(conn)));
 }
 
 static void time_out(struct tcp_conn *conn)
@@ -86,13 +97,13 @@ static void time_out(struct tcp_conn *conn)
 
 static void syn_expired(struct tcp_conn *conn)
 {
-	if (conn->syn_retries >= TCP_SYN_RETRIES_MAX) {
+	if (conn->work->syn_retries >= TCP_SYN_RETRIES_MAX) {
 		time_out(conn);
 		return;
 	}
-	conn->syn_retries++;
-	conn->backoff++;
-	conn->snd_nxt = conn->iss;
+	conn->work->syn_retries++;
+	conn->work->backoff++;
+	conn->snd_nxt = conn->work->iss;
 	tcp__rtx_arm(conn);
 	tcp__output(conn);
 }
@@ -101,14 +112,14 @@ static void syn_expired(struct tcp_conn *conn)
 static void rto_expired(struct tcp_conn *conn)
 {
 	tcp__count(conn->stack, TCP_COUNT_RTO);
-	if (conn->backoff == 0)
-		conn->rto_first_ns = conn->stack->now_ns;
-	conn->backoff++;
+	if (conn->work->backoff == 0)
+		conn->work->rto_first_ns = conn->stack->now_ns;
+	conn->work->backoff++;
 	tcp__cc_timeout(conn);
 	tcp__recovery_restart(conn);
-	conn->probed = conn->probed_again = false;
+	conn->work->probed = conn->work->probed_again = false;
 	conn->snd_nxt = conn->snd_una;
-	tcp_sendq_rewind(&conn->sendq);
+	tcp_sendq_rewind(&conn->work->sendq);
 	tcp__clear(conn, TCP_F_RTT_TIMING);
 	tcp__rtx_arm(conn);
 	tcp__output(conn);
@@ -117,8 +128,8 @@ static void rto_expired(struct tcp_conn *conn)
 static void probe_expired(struct tcp_conn *conn)
 {
 	tcp__count(conn->stack, TCP_COUNT_ZERO_WINDOW_PROBES);
-	if (conn->backoff < UINT8_MAX)
-		conn->backoff++;
+	if (conn->work->backoff < UINT8_MAX)
+		conn->work->backoff++;
 	tcp__rtx_arm(conn);
 	tcp__send_probe(conn);
 }
@@ -128,15 +139,15 @@ static void rtx_expired(struct tcp_conn *conn)
 	struct tcp_stack *stack = conn->stack;
 	bool closed_window = tcp__flight(conn) == 0 && conn->snd_wnd == 0;
 	// Progress says nothing here: it may be long ago because the window was closed for long.
-	uint64_t since_ns = closed_window       ? conn->last_rx_ns
-			    : conn->backoff > 0 ? conn->rto_first_ns
-						: stack->now_ns;
+	uint64_t since_ns = closed_window             ? conn->last_rx_ns
+			    : conn->work->backoff > 0 ? conn->work->rto_first_ns
+						      : stack->now_ns;
 
 	if (conn->state <= TCP_STATE_SYN_RECEIVED) {
 		syn_expired(conn);
 	} else if (stack->now_ns > since_ns + TCP_GIVE_UP_NS) {
 		time_out(conn);
-	} else if (tcp_link_linked(&conn->blocked)) {
+	} else if (tcp_link_linked(&conn->work->blocked)) {
 		// Our own lack of buffers is no sign of loss: the pause after it comes first.
 		tcp__rtx_arm(conn);
 	} else if (closed_window) {
@@ -150,14 +161,12 @@ static void keepalive_expired(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
 
-	if (conn->keepalives > 0 && conn->keepalive_sent_ns < conn->last_rx_ns)
-		conn->keepalives = 0;
 	if (conn->keepalives >= TCP_KEEPALIVES_MAX) {
 		time_out(conn);
 		return;
 	}
 	conn->keepalives++;
-	conn->keepalive_sent_ns = stack->now_ns;
+	tcp__touch(conn);
 	tcp__count(stack, TCP_COUNT_KEEPALIVES);
 	tcp__send_probe(conn);
 }
@@ -165,30 +174,42 @@ static void keepalive_expired(struct tcp_conn *conn)
 /* The owner has closed. FIN-WAIT-2 has its time; the others may go on while bytes move. */
 static void state_expired(struct tcp_conn *conn)
 {
-	uint64_t until_ns = conn->progress_ns + TCP_LINGER_NS;
+	uint64_t until_ns = conn->work->progress_ns + TCP_LINGER_NS;
 
 	if (conn->state != TCP_STATE_FIN_WAIT_2 && until_ns > conn->stack->now_ns)
-		conn->state_deadline_ns = until_ns;
+		conn->work->state_deadline_ns = until_ns;
 	else
 		time_out(conn);
+}
+
+static bool keepalive_due(const struct tcp_conn *conn)
+{
+	return keepalive_deadline(conn) <= conn->stack->now_ns;
 }
 
 static void conn_expired(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
 
-	conn->timer_at_ns = TCP_NEVER_NS;
-	if (conn->state_deadline_ns <= stack->now_ns)
+	conn->keepalives = (uint8_t)unanswered(conn);
+	if (!conn->work) {
+		if (keepalive_due(conn))
+			keepalive_expired(conn);
+		if (conn->state != TCP_STATE_CLOSED)
+			tcp__timer_want(conn, tcp__conn_deadline(conn));
+		return;
+	}
+	if (conn->work->state_deadline_ns <= stack->now_ns)
 		state_expired(conn);
 	if (conn->state != TCP_STATE_CLOSED && stall_deadline(conn) <= stack->now_ns) {
 		tcp__count(stack, TCP_COUNT_STALLED_READERS);
 		tcp__conn_reset(conn, TCP_CLOSED_OVERLOAD);
 	}
-	if (conn->state != TCP_STATE_CLOSED && conn->rtx_deadline_ns <= stack->now_ns)
+	if (conn->state != TCP_STATE_CLOSED && conn->work->rtx_deadline_ns <= stack->now_ns)
 		rtx_expired(conn);
 	if (conn->state != TCP_STATE_CLOSED && tcp__recovery_deadline(conn) <= stack->now_ns)
 		tcp__recovery_expired(conn);
-	if (conn->state != TCP_STATE_CLOSED && keepalive_deadline(conn) <= stack->now_ns)
+	if (conn->state != TCP_STATE_CLOSED && keepalive_due(conn))
 		keepalive_expired(conn);
 	if (conn->state != TCP_STATE_CLOSED)
 		tcp__timer_want(conn, tcp__conn_deadline(conn));
@@ -213,17 +234,19 @@ static uint32_t tick_delacks(struct tcp_stack *stack, uint32_t budget)
 	uint32_t ran = 0;
 
 	for (; ran < budget && !tcp_list_empty(&stack->delacks); ran++) {
-		struct tcp_conn *conn = CONTAINER_OF(stack->delacks.next, struct tcp_conn, delack);
+		struct tcp_work *work = CONTAINER_OF(stack->delacks.next, struct tcp_work, delack);
+		struct tcp_conn *conn = work->conn;
 
-		if (conn->delack_at_ns > stack->now_ns)
+		if (work->delack_at_ns > stack->now_ns)
 			break;
-		tcp_link_remove(&conn->delack);
+		tcp_link_remove(&work->delack);
 		// A reply may have carried it meanwhile; leaving the list is done here only, to
 		// keep it off the fast path.
 		if (conn->rcv_nxt != conn->rcv_acked) {
 			tcp__count(stack, TCP_COUNT_DELAYED_ACKS);
 			tcp__send_ack(conn);
 		}
+		tcp__conn_settle(conn);
 	}
 	return ran;
 }
@@ -233,12 +256,12 @@ static uint32_t tick_blocked(struct tcp_stack *stack, uint32_t budget)
 	uint32_t ran = 0;
 
 	for (; ran < budget && !tcp_list_empty(&stack->blocked); ran++) {
-		struct tcp_conn *conn = CONTAINER_OF(stack->blocked.next, struct tcp_conn, blocked);
+		struct tcp_work *work = CONTAINER_OF(stack->blocked.next, struct tcp_work, blocked);
 
-		if (conn->blocked_until_ns > stack->now_ns)
+		if (work->blocked_until_ns > stack->now_ns)
 			break;
-		tcp_link_remove(&conn->blocked);
-		tcp__flush(conn);
+		tcp_link_remove(&work->blocked);
+		tcp__flush(work->conn);
 	}
 	return ran;
 }
@@ -266,9 +289,9 @@ uint64_t tcp_next_deadline_ns(const struct tcp_stack *stack)
 	if (!tcp_list_empty(&stack->delacks))
 		next = earlier(
 			next,
-			CONTAINER_OF(stack->delacks.next, struct tcp_conn, delack)->delack_at_ns);
+			CONTAINER_OF(stack->delacks.next, struct tcp_work, delack)->delack_at_ns);
 	if (!tcp_list_empty(&stack->blocked))
-		next = earlier(next, CONTAINER_OF(stack->blocked.next, struct tcp_conn, blocked)
+		next = earlier(next, CONTAINER_OF(stack->blocked.next, struct tcp_work, blocked)
 					     ->blocked_until_ns);
 	for (uint32_t i = 0; i < TCP_SYN_LEVELS; i++) {
 		const struct tcp_link *level = &stack->syns.levels[i];

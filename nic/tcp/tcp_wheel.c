@@ -53,8 +53,7 @@ static void place(struct tcp_wheel *wheel, struct tcp_wheel_node *node)
 void tcp_wheel_arm(struct tcp_wheel *wheel, struct tcp_wheel_node *node, uint64_t at_ns)
 {
 	tcp_link_remove(&node->link);
-	// Rounded up: a timer may be late by a tick, never early.
-	node->tick = at_ns / TCP_WHEEL_TICK_NS + (at_ns % TCP_WHEEL_TICK_NS != 0);
+	node->tick = tcp_wheel_tick(at_ns);
 	place(wheel, node);
 }
 

@@ -29,6 +29,12 @@ struct tcp_wheel {
 
 void tcp_wheel_init(struct tcp_wheel *wheel, uint64_t now_ns);
 
+/* Rounded up: a timer may be late by a tick, never early. */
+static inline uint64_t tcp_wheel_tick(uint64_t at_ns)
+{
+	return at_ns / TCP_WHEEL_TICK_NS + (at_ns % TCP_WHEEL_TICK_NS != 0);
+}
+
 /* Arms, or moves, a timer. It never fires before at_ns. */
 void tcp_wheel_arm(struct tcp_wheel *wheel, struct tcp_wheel_node *node, uint64_t at_ns);
 

@@ -284,7 +284,7 @@ int main(int argc, char **argv)
 	       (double)(resident_bytes() - before) / connections);
 	talk(&b, turns / 10);
 	cycles = talk(&b, turns);
-	printf("%u talk: %.0f cycles a request, its reply and the ACK, %.1f %% by header prediction\n",
+	printf("%u talk: %.0f cycles a request, its reply and the ACK, %.1f %% predicted\n",
 	       hot, (double)cycles / ((double)turns * BURST),
 	       100.0 * (double)counter_read(&b.counters.count[TCP_COUNT_FAST_PATH]) /
 		       ((double)turns * BURST * 2.2));

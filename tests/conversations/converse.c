@@ -20,7 +20,7 @@
  *   icmp MTU SEQ     an ICMP "too big" that quotes our segment
  *   state NAME       as RFC 9293 writes it, with '_'; CLOSED: the flow is unknown
  *   received N, opened N, fins N, drained N (calls so far), closed REASON (reset, timeout, ...)
- *   drop LABEL N, count LABEL N, cwnd N, ssthresh N, pipe N, mss N
+ *   drop LABEL N, count LABEL N, cwnd N, ssthresh N, pipe N, mss N, awake N (connections)
  */
 #define CONVERSE_HASH 0x5eed
 #define LISTEN_PORT   6379
@@ -109,7 +109,7 @@ static bool on_open(void *env, struct tcp_conn *conn)
 	struct world *w = env;
 
 	w->opened++;
-	w->conn = conn;
+	w->conn = w->refuse ? NULL : conn;
 	return !w->refuse;
 }
 
@@ -488,11 +488,12 @@ static bool check(struct world *w, const struct script_step *step)
 	} values[] = {
 		{"received", w->received},
 		{"opened", w->opened},
+		{"awake", w->stack->works.used},
 		{"fins", w->fins},
 		{"drained", w->drained},
 		{"cwnd", w->conn ? w->conn->cwnd : 0},
 		{"ssthresh", w->conn ? w->conn->ssthresh : 0},
-		{"pipe", w->conn ? tcp__pipe(w->conn) : 0},
+		{"pipe", w->conn && w->conn->work ? tcp__pipe(w->conn) : 0},
 		{"mss", w->conn ? w->conn->segment_max : 0},
 	};
 
@@ -562,7 +563,7 @@ static bool finish(struct world *w)
 		tcp_burst_end(s, w->now_ns);
 		w->count = 0;
 	}
-	if (s->conns.used || s->syns.entries.used || s->time_waits.entries.used ||
+	if (s->conns.used || s->works.used || s->syns.entries.used || s->time_waits.entries.used ||
 	    s->sendq_pool.chunks.used || s->sendq_pool.extents.used || s->ooo_pool.nodes.used ||
 	    s->boards.used || s->touched_head || s->dead)
 		return wrong(w, "pools are not back at their baseline");

@@ -96,8 +96,9 @@ static const char *check_rates(struct oracle_side *me, const struct view *v,
 		return "ACKs without end";
 	// RFC 5681 3.1 with RFC 3042's two segments, RFC 6675: what was sent before the last that
 	// has arrived may have left the network. The stack has not counted the segment as sent yet.
-	if (conn && !conn->probed && v->len > 0 && conn->state > TCP_STATE_SYN_RECEIVED &&
-	    v->seq == conn->snd_nxt && tcp_seq_gt(v->seq, me->sacked) &&
+	if (conn && conn->work && !conn->work->probed && v->len > 0 &&
+	    conn->state > TCP_STATE_SYN_RECEIVED && v->seq == conn->snd_nxt &&
+	    tcp_seq_gt(v->seq, me->sacked) &&
 	    v->seq + v->len - tcp_seq_max(conn->snd_una, me->sacked) >
 		    conn->cwnd + 2u * conn->segment_max)
 		return "more in flight than cwnd";

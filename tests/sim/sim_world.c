@@ -312,7 +312,8 @@ static void check_baseline(const struct sim_world *w)
 {
 	for (int i = 0; i < 2; i++) {
 		const struct tcp_stack *s = w->sides[i].stack;
-		bool base = s->conns.used == 0 && s->syns.entries.used == 0 &&
+		bool base = s->conns.used == 0 && s->works.used == 0 &&
+			    s->syns.entries.used == 0 &&
 			    s->time_waits.entries.used == 0 && s->sendq_pool.chunks.used == 0 &&
 			    s->sendq_pool.extents.used == 0 && s->ooo_pool.nodes.used == 0 &&
 			    !s->dead && !s->touched_head;

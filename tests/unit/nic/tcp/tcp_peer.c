@@ -350,6 +350,7 @@ void peer_expect_baseline(struct peer *p)
 	struct tcp_stack *stack = p->stack;
 
 	assert_int_equal(stack->conns.used, 0);
+	assert_int_equal(stack->works.used, 0);
 	assert_int_equal(stack->syns.entries.used, 0);
 	assert_int_equal(stack->time_waits.entries.used, 0);
 	assert_int_equal(stack->sendq_pool.chunks.used, 0);

@@ -207,7 +207,7 @@ static void test_needless_timeout_is_undone_by_timestamps(void **state)
 	p->tsecr = early; // RFC 3522: the answer is to the first transmission
 	peer_send(p, "A", 1, 525, "");
 	assert_true(p->conn->cwnd >= before);
-	assert_true(p->conn->rto_floor_us > 50000);
+	assert_true(p->conn->rto_floor_ms > 50);
 	peer_discard(p);
 	peer_advance(p, 20);
 	peer_expect_nothing(p); // and nothing more is sent again
@@ -599,7 +599,7 @@ static void test_icmp_too_big_lowers_the_segment_size(void **state)
 	// RFC 5927: a quoted number that is not in flight is a forgery.
 	be32_store(icmp + 8 + 20 + 4, p->iss + 5000);
 	tcp_icmp_error(p->stack, &p->flow, 0x5eed, slice_of(icmp, sizeof(icmp)), p->now_ns);
-	assert_int_equal(p->conn->mss, 1460);
+	assert_int_equal(p->conn->segment_max, 1460);
 	be32_store(icmp + 8 + 20 + 4, p->iss + 1);
 	tcp_icmp_error(p->stack, &p->flow, 0x5eed, slice_of(icmp, sizeof(icmp)), p->now_ns);
 	peer_burst_end(p);
