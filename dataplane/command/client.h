@@ -6,6 +6,13 @@
 
 #define CLIENT_NAME_MAX 64 // bytes with the terminator, for names and library names
 
+/* Texts that a client has told of itself; most tell none, and there may be a million of them. */
+struct client_names {
+	char name[CLIENT_NAME_MAX];
+	char lib_name[CLIENT_NAME_MAX];
+	char lib_version[CLIENT_NAME_MAX];
+};
+
 /*
  * Who a command runs for. Lives in the connection (or admin session) and is touched only by its
  * thread.
@@ -22,14 +29,21 @@ struct client {
 	uint8_t local[16];
 	uint16_t remote_port;
 	uint16_t local_port;
-	uint64_t created_ms; // Unix milliseconds
-	uint64_t active_ms;  // of the last command
-	uint64_t commands;   // run so far
-	const char *last;    // name of the last command, static text
-	char name[CLIENT_NAME_MAX];
-	char lib_name[CLIENT_NAME_MAX];
-	char lib_version[CLIENT_NAME_MAX];
+	uint64_t created_ms;        // Unix milliseconds
+	uint64_t active_ms;         // of the last command
+	uint64_t commands;          // run so far
+	const char *last;           // name of the last command, static text
+	struct client_names *names; // NULL: all empty
 };
+
+/* What it is called; empty texts for one that has said nothing. */
+const struct client_names *client_names(const struct client *client);
+
+/* The same to be written into. NULL when there is no memory. */
+struct client_names *client_names_make(struct client *client);
+
+/* Frees what the client holds; it may be used on. */
+void client_fini(struct client *client);
 
 /* A client as RESET leaves it; id, addresses, times and the library's name are kept. */
 void client_reset(struct client *client);

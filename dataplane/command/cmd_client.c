@@ -23,10 +23,20 @@ static bool attribute_valid(struct slice text)
 	return true;
 }
 
-static void copy_attribute(char to[CLIENT_NAME_MAX], struct slice text)
+/* `at` is the field's place in struct client_names. False, answered, when there is no memory. */
+static bool store_attribute(struct cmd_call *call, size_t at, struct slice text)
 {
+	struct client_names *names = client_names_make(call->client);
+	char *to;
+
+	if (!names) {
+		REPLY_ERROR(call->reply, "ERR no memory for the name");
+		return false;
+	}
+	to = (char *)names + at;
 	memcpy(to, text.ptr, text.len);
 	to[text.len] = '\0';
+	return true;
 }
 
 bool cmd__client_set_name(struct cmd_call *call, struct slice name)
@@ -42,8 +52,7 @@ bool cmd__client_set_name(struct cmd_call *call, struct slice name)
 				   CLIENT_NAME_MAX - 1);
 		return false;
 	}
-	copy_attribute(call->client->name, name);
-	return true;
+	return store_attribute(call, offsetof(struct client_names, name), name);
 }
 
 void cmd_client_setname(struct cmd_call *call)
@@ -54,8 +63,10 @@ void cmd_client_setname(struct cmd_call *call)
 
 void cmd_client_getname(struct cmd_call *call)
 {
-	if (call->client->name[0])
-		reply_bulk_text(call->reply, call->client->name);
+	const char *name = client_names(call->client)->name;
+
+	if (name[0])
+		reply_bulk_text(call->reply, name);
 	else
 		reply_null(call->reply);
 }
@@ -64,12 +75,12 @@ void cmd_client_setinfo(struct cmd_call *call)
 {
 	struct slice attribute = call->argv[2];
 	struct slice value = call->argv[3];
-	char *to;
+	size_t at;
 
 	if (slice_equal_nocase(attribute, "lib-name")) {
-		to = call->client->lib_name;
+		at = offsetof(struct client_names, lib_name);
 	} else if (slice_equal_nocase(attribute, "lib-ver")) {
-		to = call->client->lib_version;
+		at = offsetof(struct client_names, lib_version);
 	} else {
 		reply_error_format(call->reply, "ERR Unrecognized option '%.*s'",
 				   REPLY_ARG(attribute));
@@ -87,8 +98,8 @@ void cmd_client_setinfo(struct cmd_call *call)
 				   REPLY_ARG(attribute), CLIENT_NAME_MAX - 1);
 		return;
 	}
-	copy_attribute(to, value);
-	reply_ok(call->reply);
+	if (store_attribute(call, at, value))
+		reply_ok(call->reply);
 }
 
 void cmd_client_id(struct cmd_call *call)
@@ -161,7 +172,7 @@ void cmd_client_format(const struct client *client, const struct cmd_client_io *
 	append_text(out, " laddr=", local);
 	OUT_LITERAL(out, " fd=");
 	out_append_i64(out, io->fd);
-	append_text(out, " name=", client->name);
+	append_text(out, " name=", client_names(client)->name);
 	append_number(out, " age=", age_ms / 1000);
 	append_number(out, " idle=", idle_ms / 1000);
 	append_text(out, " flags=", flags);
@@ -177,8 +188,8 @@ void cmd_client_format(const struct client *client, const struct cmd_client_io *
 	append_text(out, " cmd=", client->last ? client->last : "NULL");
 	OUT_LITERAL(out, " user=default redir=-1");
 	append_number(out, " resp=", client->resp);
-	append_text(out, " lib-name=", client->lib_name);
-	append_text(out, " lib-ver=", client->lib_version);
+	append_text(out, " lib-name=", client_names(client)->lib_name);
+	append_text(out, " lib-ver=", client_names(client)->lib_version);
 	OUT_LITERAL(out, "\n");
 }
 

@@ -2,6 +2,8 @@
 #include "base/number.h"
 #include "dataplane/command/cmd_internal.h"
 
+#include <stdlib.h>
+
 /*
  * The handshake of a connection and what else concerns it alone. Called by cmd_run() on the
  * thread that owns the client. There is one user without a password, one database and no cluster;
@@ -13,7 +15,28 @@ void client_reset(struct client *client)
 	client->resp = 2;
 	client->no_evict = false;
 	client->no_touch = false;
-	client->name[0] = '\0';
+	if (client->names)
+		client->names->name[0] = '\0';
+}
+
+const struct client_names *client_names(const struct client *client)
+{
+	static const struct client_names none;
+
+	return client->names ? client->names : &none;
+}
+
+struct client_names *client_names_make(struct client *client)
+{
+	if (!client->names)
+		client->names = calloc(1, sizeof(*client->names));
+	return client->names;
+}
+
+void client_fini(struct client *client)
+{
+	free(client->names);
+	client->names = NULL;
 }
 
 void cmd_ping(struct cmd_call *call)

@@ -3,7 +3,9 @@
 """Linux as a peer in all its moods: IPv4 and IPv6, congestion controls, ECN, MTUs, ends, VLANs."""
 
 import errno
+import multiprocessing
 import os
+import resource
 import socket
 import struct
 import time
@@ -243,6 +245,69 @@ def check_gone_namespace(appliance):
         sh("ip", "netns", "del", far)
 
 
+# -- many
+
+
+def resident_bytes(appliance):
+    with open(f"/proc/{appliance.process.pid}/smaps_rollup") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("Rss:"))
+
+
+def hold_many(count, source, pipe):
+    """A process of its own, as one may have so many descriptors and no more: opens, PINGs on some, waits, closes."""
+    sockets = []
+    for _ in range(count):
+        s = socket.socket()
+        s.settimeout(10)
+        s.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
+        s.bind((source, 0))
+        s.connect((SERVER, 6379))
+        sockets.append(s)
+    for s in sockets[::97]:
+        s.sendall(b"PING\r\n")
+    for s in sockets[::97]:
+        assert receive(s, 7) == b"+PONG\r\n"
+    pipe.send("open")
+    pipe.recv()
+    for s in sockets:
+        s.close()
+
+
+def check_many(appliance, count):
+    """As many clients as there may be, most of them idle: what each costs, and that the others do not notice."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most + 100, most + 100))
+    shares = [min(most, 25000, count - at) for at in range(0, count, min(most, 25000))]
+    before = resident_bytes(appliance)
+    start = time.monotonic()
+    holders = []
+    for i, share in enumerate(shares):
+        sh("ip", "addr", "add", f"10.98.0.{3 + i}/24", "dev", "client0")
+        ours, theirs = multiprocessing.Pipe()
+        holder = multiprocessing.Process(target=hold_many, args=(share, f"10.98.0.{3 + i}", theirs))
+        holder.start()
+        holders.append((holder, ours))
+    try:
+        for _, pipe in holders:
+            assert pipe.poll(90) and pipe.recv() == "open"
+        took = time.monotonic() - start
+        time.sleep(0.1)
+        each = (resident_bytes(appliance) - before) / count
+        print(f"#   {count} connections, {count / took:.0f} a second, {each:.0f} bytes each")
+        assert appliance.metrics()["wirecache_connections"] == count
+        s = connect(SERVER)
+        round_trip(s)
+        s.close()
+        for _, pipe in holders:
+            pipe.send("close")
+    finally:
+        for holder, _ in holders:
+            holder.join(30)
+            if holder.exitcode is None:
+                holder.kill()
+    assert ASAN or each <= 448 * 1.1, "an idle connection costs too much"
+
+
 # -- VLANs
 
 
@@ -290,6 +355,8 @@ def main():
         checks.run("IPv6: the link-local address", check_link_local, appliance, "client0")
         checks.run("IPv6: a client with a new MAC address", check_neighbour_moves, appliance, "client0")
         checks.run("clients that are taken away", check_gone_namespace, appliance)
+    with Appliance("af_packet", 1, 1) as appliance:
+        checks.run("65,000 connections", check_many, appliance, 10000 if ASAN else 64990)
     with Appliance("af_packet", 1, 1, ("--nic-vlan", "7"), reachable=False) as appliance:
         checks.run("VLAN 7", check_vlan, appliance)
     checks.finish()

@@ -399,7 +399,7 @@ static void test_get_matches_patterns_once_each(void **state)
 		 "maxmemory=1073741824 maxmemory-policy=noeviction maxmemory-samples=5 "},
 		{{"append?nly", "timeout"}, "timeout=0 appendonly=no "},
 		{{"nosuch"}, ""},
-		{{"maxclients*", "xport"}, "maxclients=10000 "},
+		{{"maxclients*", "xport"}, "maxclients=65000 "},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {

@@ -59,6 +59,7 @@ void bench_open(struct bench *b)
 void bench_close(struct bench *b)
 {
 	bench_leave(b);
+	client_fini(&b->client);
 	table_free(b->table);
 	rcu_stop();
 }

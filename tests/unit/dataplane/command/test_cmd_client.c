@@ -187,13 +187,14 @@ static void test_client_line_as_redis(void **state)
 	client.created_ms = 10000;
 	client.active_ms = 98000;
 	client.last = "client|list";
-	strcpy(client.name, "me");
-	strcpy(client.lib_name, "lib");
-	strcpy(client.lib_version, "1");
+	strcpy(client_names_make(&client)->name, "me");
+	strcpy(client_names_make(&client)->lib_name, "lib");
+	strcpy(client_names_make(&client)->lib_version, "1");
 	fake_out_init(&out);
 	cmd_client_format(&client, &io, 100000, &out.out);
 	assert_true(slice_equal(fake_out_bytes(&out), SLICE_LITERAL(line)));
 	fake_out_fini(&out);
+	client_fini(&client);
 }
 
 /* All names at their longest, the longest address: CLIENT INFO has room for it. */

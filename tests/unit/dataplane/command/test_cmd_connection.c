@@ -94,7 +94,7 @@ static void test_hello_switches_and_describes(void **state)
 	assert_memory_equal(bench_run(&b, "hello").ptr, "%7\r\n", 4);
 	assert_true(slice_equal(bench_run(&b, "hello 2"), SLICE_LITERAL(in_resp2)));
 	assert_memory_equal(bench_run(&b, "hello 3 auth default x setname me").ptr, "%7\r\n", 4);
-	assert_string_equal(b.client.name, "me");
+	assert_string_equal(client_names(&b.client)->name, "me");
 	bench_close(&b);
 }
 
@@ -111,8 +111,8 @@ static void test_quit_and_reset_change_the_client(void **state)
 	bench_run(&b, "reset");
 	assert_int_equal(b.client.resp, 2);
 	assert_int_equal(b.client.id, 7);
-	assert_string_equal(b.client.name, "");
-	assert_string_equal(b.client.lib_name, "hiredis");
+	assert_string_equal(client_names(&b.client)->name, "");
+	assert_string_equal(client_names(&b.client)->lib_name, "hiredis");
 	assert_false(b.client.no_evict || b.client.no_touch);
 	assert_false(b.client.close_after);
 	bench_run(&b, "quit");
