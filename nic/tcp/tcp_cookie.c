@@ -7,22 +7,24 @@
  * back, and the timestamp's low bits hold the options; a client without timestamps gets neither
  * window scaling nor SACK then.
  *
- *   number     period 5 | MSS 3 | hash of flow, period, MSS 12 | the same and the SYN's number 12
+ *   number     period 3 | MSS 3 | hash of flow, period, MSS 4 | the same and the SYN's number 22
  *   timestamp  the clock's upper 26 bits | unused 1 | SACK 1 | window scale 4, 15: none
  *
- * The hash is in two parts because data may overtake the ACK that opens: what has the first part
- * right and the second wrong is ours, too early, and is dropped where a stranger's gets a RST.
+ * The hash is in two parts because data may overtake the ACK that opens, or that be lost: what has
+ * the first part right and the second wrong may be ours, too early, and is dropped where a
+ * stranger's gets a RST. The second must not be right by chance: bytes would be missing.
  */
 
 #define PERIOD_MIN_NS   TCP_SECOND_NS
 #define PERIOD_MAX_NS   (8 * TCP_SECOND_NS)
 #define PERIODS_VALID   2
-#define PERIOD_SHIFT    27
-#define PERIOD_MASK     31u
-#define MSS_SHIFT       24
+#define PERIOD_SHIFT    29
+#define PERIOD_MASK     7u
+#define MSS_SHIFT       26
 #define MSS_MASK        7u
-#define HASH_BITS       12
-#define HASH_MASK       ((1u << HASH_BITS) - 1)
+#define FIRST_MASK      15u
+#define SECOND_BITS     22
+#define SECOND_MASK     ((1u << SECOND_BITS) - 1)
 #define TS_OPTIONS_MASK 63u
 #define TS_SACK         16u
 #define TS_SCALE_MASK   15u
@@ -56,10 +58,10 @@ static uint32_t cookie_of(const struct tcp_stack *stack, const struct flow *flow
 	be32_store(bytes + sizeof(*flow), (uint32_t)period);
 	be32_store(bytes + sizeof(*flow) + 4, mss);
 	be32_store(bytes + sizeof(*flow) + 8, irs);
-	first = (uint32_t)hash_siphash13(&key, slice_of(bytes, first_bytes)) & HASH_MASK;
-	second = (uint32_t)hash_siphash13(&key, slice_of(bytes, sizeof(bytes))) & HASH_MASK;
+	first = (uint32_t)hash_siphash13(&key, slice_of(bytes, first_bytes)) & FIRST_MASK;
+	second = (uint32_t)hash_siphash13(&key, slice_of(bytes, sizeof(bytes))) & SECOND_MASK;
 	return (uint32_t)(period & PERIOD_MASK) << PERIOD_SHIFT | mss << MSS_SHIFT |
-	       first << HASH_BITS | second;
+	       first << SECOND_BITS | second;
 }
 
 /* What the number that the segment acknowledges would be if we had sent it. */
@@ -146,7 +148,7 @@ bool tcp__cookie_is_ours(const struct tcp_stack *stack, const struct tcp_seg *se
 	return (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_ACK &&
 	       stack->now_ns < stack->cookie_until_ns &&
 	       tcp__listening(stack, seg->packet->flow.local_port) &&
-	       (seg->ack - 1) >> HASH_BITS == expected(stack, seg) >> HASH_BITS;
+	       (seg->ack - 1) >> SECOND_BITS == expected(stack, seg) >> SECOND_BITS;
 }
 
 void tcp__cookie_input(struct tcp_stack *stack, struct tcp_seg *seg)

@@ -396,7 +396,7 @@ void tcp__send_ack(struct tcp_conn *conn)
  * Not a byte without data: Linux limits its answers to those. Neither cwnd nor the window is
  * touched by it.
  */
-void tcp__send_probe(struct tcp_conn *conn)
+bool tcp__send_probe(struct tcp_conn *conn)
 {
 	static const uint8_t junk;
 	uint8_t header[TCP_HEADER_MAX];
@@ -409,7 +409,7 @@ void tcp__send_probe(struct tcp_conn *conn)
 	tcp_seq edge;
 
 	segment.header = slice_of(header, conn_header(conn, &plan, TCP_ACK, header, &edge));
-	(void)emit(conn, &segment, edge);
+	return emit(conn, &segment, edge);
 }
 
 void tcp__send_rst(struct tcp_conn *conn)

@@ -72,9 +72,10 @@ void tcp__rtt_acked(struct tcp_conn *conn, tcp_seq ack, uint32_t tsecr)
 	if (tcp__has(conn, TCP_F_RTT_TIMING) && tcp_seq_ge(ack, conn->work->rtt_seq)) {
 		tcp__clear(conn, TCP_F_RTT_TIMING);
 		tcp__rtt_sample(conn, stack->now_ns - conn->work->rtt_start_ns);
-	} else if (tcp__has(conn, TCP_F_RESENT) && tsecr != 0) {
+	} else if (tcp__has(conn, TCP_F_RESENT) && tsecr != 0 && conn->work->backoff <= 1) {
 		// (3) Karn's rule forbids timing what was sent twice, but an echoed timestamp tells
-		// which was answered.
+		// which was answered. After a series of time-outs it may be one whose ACK was lost:
+		// that would take our own waiting for the network's.
 		uint32_t ms = stack->now_ms + conn->ts_offset - tsecr;
 
 		if (ms < RTT_MAX_NS / TCP_MS_NS)

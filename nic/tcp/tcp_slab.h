@@ -39,6 +39,7 @@ struct tcp_slab {
 	uint8_t *free_head; // the last returned one, which leads to the one before it
 	uint32_t used;
 	bool walked; // somebody looks at free items too, so the sanitizer lets him
+	bool refuse; // for tests: as if all were in use
 };
 
 /* False when there is no memory; nothing to undo then. stride is rounded up to 8 bytes. */
@@ -67,6 +68,8 @@ static inline void *tcp_slab_alloc(struct tcp_slab *slab)
 {
 	uint8_t *item;
 
+	if (unlikely(slab->refuse))
+		return NULL;
 	if (slab->free_head) {
 		item = slab->free_head;
 		TCP_SLAB_SHOW(item, slab->stride);

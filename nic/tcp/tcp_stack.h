@@ -223,7 +223,8 @@ void tcp__deliver(struct tcp_conn *conn, struct slice payload);
 /* tcp_output.c */
 void tcp__output(struct tcp_conn *conn);
 void tcp__send_ack(struct tcp_conn *conn);
-void tcp__send_probe(struct tcp_conn *conn);
+/* False: emit() had no room. */
+bool tcp__send_probe(struct tcp_conn *conn);
 /* The end of the flight once more, or a new segment behind it: true. */
 bool tcp__output_probe(struct tcp_conn *conn);
 void tcp__send_rst(struct tcp_conn *conn);

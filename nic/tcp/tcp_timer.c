@@ -127,11 +127,17 @@ static void rto_expired(struct tcp_conn *conn)
 
 static void probe_expired(struct tcp_conn *conn)
 {
+	struct tcp_work *work = conn->work;
+
+	if (!tcp__send_probe(conn)) {
+		// Our lack of buffers is no answer of the peer's.
+		work->rtx_deadline_ns = conn->stack->now_ns + TCP_BLOCKED_NS;
+		return;
+	}
 	tcp__count(conn->stack, TCP_COUNT_ZERO_WINDOW_PROBES);
-	if (conn->work->backoff < UINT8_MAX)
-		conn->work->backoff++;
+	if (work->backoff < UINT8_MAX)
+		work->backoff++;
 	tcp__rtx_arm(conn);
-	tcp__send_probe(conn);
 }
 
 static void rtx_expired(struct tcp_conn *conn)
@@ -147,11 +153,11 @@ static void rtx_expired(struct tcp_conn *conn)
 		syn_expired(conn);
 	} else if (stack->now_ns > since_ns + TCP_GIVE_UP_NS) {
 		time_out(conn);
+	} else if (closed_window) {
+		probe_expired(conn);
 	} else if (tcp_link_linked(&conn->work->blocked)) {
 		// Our own lack of buffers is no sign of loss: the pause after it comes first.
 		tcp__rtx_arm(conn);
-	} else if (closed_window) {
-		probe_expired(conn);
 	} else {
 		rto_expired(conn);
 	}
@@ -168,7 +174,7 @@ static void keepalive_expired(struct tcp_conn *conn)
 	conn->keepalives++;
 	tcp__touch(conn);
 	tcp__count(stack, TCP_COUNT_KEEPALIVES);
-	tcp__send_probe(conn);
+	(void)tcp__send_probe(conn);
 }
 
 /* The owner has closed. FIN-WAIT-2 has its time; the others may go on while bytes move. */

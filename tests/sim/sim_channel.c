@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/sim/sim_channel.h"
 
+#include "nic/tcp/tcp_options.h"
+
 #include <stdlib.h>
 
 /* The seeded network between the two stacks of the simulation. */
@@ -19,6 +21,8 @@ void sim_channel_fini(struct sim_channel *c)
 		free(frame);
 	}
 }
+
+#define IP4_HEADER 20 // bytes
 
 static bool chance(struct sim_channel *c, uint32_t permille)
 {
@@ -59,6 +63,15 @@ static bool is_lost(struct sim_channel *c, int from)
 	return chance(c, c->config.loss_permille);
 }
 
+static bool is_lost_by_kind(struct sim_channel *c, const struct tcp_segment *segment)
+{
+	uint8_t flags = ((const uint8_t *)segment->header.ptr)[13];
+
+	if (segment->payload_len == 0)
+		return flags == TCP_ACK && chance(c, c->config.ack_loss_permille);
+	return flags & TCP_PSH && chance(c, c->config.tail_loss_permille);
+}
+
 static void deliver_later(struct sim_channel *c, const struct sim_frame *original, uint64_t now_ns)
 {
 	const struct sim_channel_config *config = &c->config;
@@ -81,7 +94,7 @@ static void deliver_later(struct sim_channel *c, const struct sim_frame *origina
 	insert(c, frame);
 }
 
-void sim_channel_send(struct sim_channel *c, int from, const struct tcp_segment *segment,
+bool sim_channel_send(struct sim_channel *c, int from, const struct tcp_segment *segment,
 		      uint64_t now_ns)
 {
 	struct sim_frame frame = {
@@ -97,9 +110,14 @@ void sim_channel_send(struct sim_channel *c, int from, const struct tcp_segment 
 	};
 
 	c->sent++;
-	if (is_lost(c, from)) {
+	if (c->config.path_mtu != 0 &&
+	    IP4_HEADER + segment->header.len + segment->payload_len > c->config.path_mtu) {
+		c->too_big++;
+		return false;
+	}
+	if (is_lost(c, from) || is_lost_by_kind(c, segment)) {
 		c->lost++;
-		return;
+		return true;
 	}
 	memcpy(frame.bytes, segment->header.ptr, segment->header.len);
 	for (uint32_t i = 0; i < segment->payload_count; i++) {
@@ -110,6 +128,7 @@ void sim_channel_send(struct sim_channel *c, int from, const struct tcp_segment 
 	deliver_later(c, &frame, now_ns);
 	if (chance(c, c->config.duplicate_permille))
 		deliver_later(c, &frame, now_ns);
+	return true;
 }
 
 struct sim_frame *sim_channel_receive(struct sim_channel *c, uint64_t now_ns)

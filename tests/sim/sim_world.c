@@ -65,8 +65,46 @@ static bool on_emit(void *env, const struct tcp_segment *segment)
 	wrong = oracle_sent(&w->oracles[app->id], side->index, segment, app->conn);
 	if (wrong)
 		sim_fail(w, wrong, app->id, side->index);
-	sim_channel_send(&w->channel, side->index, segment, w->now_ns);
+	if (!sim_channel_send(&w->channel, side->index, segment, w->now_ns) &&
+	    side->icmps_count < SIM_ICMP_MAX)
+		side->icmps[side->icmps_count++] = (struct sim_icmp){
+			*segment->flow, be32_load((const uint8_t *)segment->header.ptr + 4)};
 	return true;
+}
+
+/* The router says how long a packet may be (RFC 1191). */
+static void receive_icmps(struct sim_world *w, struct sim_side *side)
+{
+	for (uint32_t i = 0; i < side->icmps_count; i++) {
+		const struct sim_icmp *icmp = &side->icmps[i];
+		uint8_t message[8 + 20 + 8] = {3, 4};
+
+		be16_store(message + 6, (uint16_t)w->channel.config.path_mtu);
+		message[8] = 0x45;
+		be32_store(message + 32, icmp->seq);
+		tcp_icmp_error(side->stack, &icmp->flow, hash_of(&icmp->flow),
+			       slice_of(message, sizeof(message)), w->now_ns);
+	}
+	side->icmps_count = 0;
+}
+
+/* Now and then one of a host's pools has nothing to give. */
+static void make_scarce(struct sim_world *w, struct sim_side *side)
+{
+	struct tcp_stack *s = side->stack;
+	struct tcp_slab *pools[] = {
+		&s->conns,          &s->syns.entries,      &s->boards,
+		&s->ooo_pool.nodes, &s->sendq_pool.chunks, &s->sendq_pool.extents};
+
+	if (side->refusing && w->now_ns >= side->refuse_until_ns) {
+		side->refusing->refuse = false;
+		side->refusing = NULL;
+	}
+	if (side->refusing || rng_below(&w->rng, 1000) >= w->scarce_permille)
+		return;
+	side->refusing = pools[rng_below(&w->rng, ARRAY_COUNT(pools))];
+	side->refusing->refuse = true;
+	side->refuse_until_ns = w->now_ns + rng_below(&w->rng, 50000000);
 }
 
 static bool on_open(void *env, struct tcp_conn *conn)
@@ -173,6 +211,12 @@ static struct sim_channel_config draw_channel(struct sim_world *w)
 		config.duplicate_permille = rng_below(&w->rng, 100);
 	if (rng_below(&w->rng, 2))
 		config.corrupt_permille = rng_below(&w->rng, 50);
+	if (rng_below(&w->rng, 4) == 0)
+		config.ack_loss_permille = rng_below(&w->rng, 300);
+	if (rng_below(&w->rng, 4) == 0)
+		config.tail_loss_permille = rng_below(&w->rng, 200);
+	if (rng_below(&w->rng, 8) == 0)
+		config.path_mtu = 576 + rng_below(&w->rng, 1000);
 	if (rng_below(&w->rng, 2))
 		config.jitter_ns = 1 + rng_below(&w->rng, (uint32_t)config.delay_ns);
 	return config;
@@ -187,13 +231,19 @@ void sim_init(struct sim_world *w, uint64_t seed, bool verbose)
 	w->now_ns = rng_below(&w->rng, 2) ? 1000000000 : ((1ull << 32) - 3000) * TCP_MS_NS;
 	w->small_pools = rng_below(&w->rng, 5) == 0;
 	w->refuse_permille = rng_below(&w->rng, 3) == 0 ? rng_below(&w->rng, 50) : 0;
+	w->scarce_permille = rng_below(&w->rng, 6) == 0 ? rng_below(&w->rng, 20) : 0;
 	channel = draw_channel(w);
-	// Five losses of one segment in a row outlast the time that a closed connection has.
+	// Five losses of one segment, or of answers to probes, in a row outlast the time that a
+	// closed connection has.
 	w->may_fail =
-		channel.run_permille > 0 || channel.loss_permille + channel.corrupt_permille > 100;
+		channel.run_permille > 0 || channel.ack_loss_permille > 100 ||
+		channel.loss_permille + channel.corrupt_permille + channel.tail_loss_permille > 100;
 	sim_channel_init(&w->channel, &channel, rng_next(&w->rng));
 	init_side(w, 0);
 	init_side(w, 1);
+	// What is written while a pool refuses is missing, as when it is used up.
+	if (w->scarce_permille > 0)
+		w->small_pools = true;
 	w->conns_count = 1 + rng_below(&w->rng, SIM_CONNS_MAX);
 	for (uint32_t i = 0; i < w->conns_count; i++) {
 		w->oracles[i].id = i;
@@ -212,6 +262,8 @@ static void open_connection(struct sim_world *w, uint32_t id)
 	struct sim_app *app = &w->apps[id][0];
 
 	app->conn = tcp_connect(w->sides[0].stack, &flow, hash_of(&flow), 0, w->now_ns);
+	if (!app->conn && w->scarce_permille > 0)
+		return; // soon again
 	if (!app->conn)
 		sim_fail(w, "cannot open", id, 0);
 	tcp_set_user(app->conn, app);
@@ -312,8 +364,7 @@ static void check_baseline(const struct sim_world *w)
 {
 	for (int i = 0; i < 2; i++) {
 		const struct tcp_stack *s = w->sides[i].stack;
-		bool base = s->conns.used == 0 && s->works.used == 0 &&
-			    s->syns.entries.used == 0 &&
+		bool base = s->conns.used == 0 && s->works.used == 0 && s->syns.entries.used == 0 &&
 			    s->time_waits.entries.used == 0 && s->sendq_pool.chunks.used == 0 &&
 			    s->sendq_pool.extents.used == 0 && s->ooo_pool.nodes.used == 0 &&
 			    !s->dead && !s->touched_head;
@@ -342,11 +393,18 @@ void sim_run(struct sim_world *w)
 		last_ns = w->now_ns;
 		if (same_time > SAME_TIME_MAX)
 			sim_fail(w, "time stands still", 0, 0);
+		for (int i = 0; i < 2; i++) {
+			make_scarce(w, &w->sides[i]);
+			receive_icmps(w, &w->sides[i]);
+		}
 		receive(w);
 		step_apps(w);
 		tcp_tick(w->sides[0].stack, w->now_ns, 64);
 		tcp_tick(w->sides[1].stack, w->now_ns, 64);
 	}
+	for (int i = 0; i < 2; i++)
+		if (w->sides[i].refusing)
+			w->sides[i].refusing->refuse = false;
 	if (!all_over(w))
 		sim_fail(w, "not over in time", 0, 0);
 	for (uint32_t i = 0; i < w->conns_count; i++)

@@ -33,6 +33,14 @@ struct sim_app {
 	uint64_t wake_ns;
 };
 
+#define SIM_ICMP_MAX 16
+
+/* A router's complaint that is on its way back. */
+struct sim_icmp {
+	struct flow flow;
+	tcp_seq seq;
+};
+
 struct sim_side {
 	struct sim_world *world;
 	struct tcp_stack *stack;
@@ -40,6 +48,10 @@ struct sim_side {
 	struct drop_counters drops;
 	int index;
 	uint64_t blocked_until_ns; // emit() refuses until then
+	struct sim_icmp icmps[SIM_ICMP_MAX];
+	uint32_t icmps_count;
+	struct tcp_slab *refusing; // until refuse_until_ns
+	uint64_t refuse_until_ns;
 };
 
 struct sim_world {
@@ -52,6 +64,7 @@ struct sim_world {
 	struct sim_app apps[SIM_CONNS_MAX][2];
 	struct oracle oracles[SIM_CONNS_MAX];
 	uint32_t refuse_permille; // of emits
+	uint32_t scarce_permille; // of steps, that a pool refuses for a while
 	bool small_pools;         // connections may end by overload
 	bool may_fail;            // so much is lost that time-outs are honest
 	uint64_t blobs_live;

@@ -218,6 +218,21 @@ static void test_later_data_first_is_no_reason_for_a_reset(void **state)
 }
 
 /* A repeated first segment does nothing again, however the connection has ended. */
+/* Whatever part of the stream comes first: a connection that began there would lack the rest. */
+static void test_no_later_data_opens_by_chance(void **state)
+{
+	struct peer *p = start_flooded();
+
+	peer_send(p, "S", 0, 0, "");
+	peer_expect(p, "SA", 0, 1, "");
+	for (uint32_t at = 2; at < 20000; at++)
+		peer_send(p, "PA", at, 1, "later");
+	peer_expect_nothing(p);
+	assert_int_equal(p->opened, 0);
+	assert_int_equal(peer_drops(p, DROP_TCP_SYN_COOKIE), 19998);
+	peer_free(p);
+}
+
 static void test_first_segment_again_opens_nothing(void **state)
 {
 	struct peer *p = start_flooded();
@@ -319,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_timestamps_never_go_back),
 		cmocka_unit_test(test_only_a_true_cookie_opens),
 		cmocka_unit_test(test_later_data_first_is_no_reason_for_a_reset),
+		cmocka_unit_test(test_no_later_data_opens_by_chance),
 		cmocka_unit_test(test_first_segment_again_opens_nothing),
 		cmocka_unit_test(test_cookie_beside_an_entry_opens),
 		cmocka_unit_test(test_no_cookie_was_sent_none_is_accepted),
