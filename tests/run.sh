@@ -176,12 +176,14 @@ suite_model() {
 	meson_suite build model --num-processes 1
 }
 
-# One fuzzer for some seconds, from a fixed seed, into a corpus that is thrown away.
+# One fuzzer for some seconds, from a fixed seed and the corpus of the repository. What it adds is
+# thrown away; tests/fuzz/long.sh keeps it.
 fuzz_one() {
 	local program=$1 seconds=$2 corpus
 	corpus=$(mktemp -d)
 	"$program" -seed=1 -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
-		-artifact_prefix="$LOGS/" "$corpus" >"$LOGS/$(basename "$program").log" 2>&1
+		-artifact_prefix="$LOGS/" "$corpus" "tests/fuzz/corpus/${program##*fuzz_}" \
+		>"$LOGS/$(basename "$program").log" 2>&1
 	local status=$?
 	rm -rf "$corpus"
 	return "$status"
