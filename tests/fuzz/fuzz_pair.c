@@ -6,8 +6,8 @@
 
 /*
  * Two stacks in conversation, and bytes of their segments changed on the way: deep states are
- * reached by their own replies, which a script of forged segments hardly finds. The fuzzer says what
- * becomes of each segment, what the owners do, and how time passes.
+ * reached by their own replies, which a script of forged segments hardly finds. The fuzzer says
+ * what becomes of each segment, what the owners do, and how time passes.
  *
  * Oracles: the sanitizers, the assertions of the hot path, a bound on what one event may send, a
  * timer that is announced before it runs; when all is over every pool is as it was.
