@@ -41,11 +41,13 @@ struct oracle_side {
 	bool has_tsval;
 	uint8_t scale; // that it announced in its SYN
 	bool scale_offered;
-	uint32_t pure_acks; // sent since the last segment with a sequence number was received
+	uint32_t owed;      // segments with sequence numbers received and not answered yet
+	uint32_t pure_acks; // sent beyond those since the last such segment was received
 };
 
 struct oracle {
 	uint32_t id;
+	bool any_bytes; // streams of a capture, which nobody can predict
 	struct oracle_side side[2];
 };
 
