@@ -59,7 +59,6 @@ void bench_open(struct bench *b)
 void bench_close(struct bench *b)
 {
 	bench_leave(b);
-	client_fini(&b->client);
 	table_free(b->table);
 	rcu_stop();
 }
@@ -71,6 +70,7 @@ void bench_join(struct bench *b, const struct bench *owner)
 
 void bench_leave(struct bench *b)
 {
+	client_fini(&b->client);
 	fake_out_fini(&b->out);
 	free(b->thread.stats);
 	table_thread_close(b->thread.tt);
@@ -179,6 +179,7 @@ static void run_case(struct bench *b, const struct bench_case *c)
 
 	bench_set_time(b, BENCH_NOW_MS);
 	bench_run(b, "flushall");
+	client_fini(&b->client);
 	b->client = (struct client){.id = 7, .resp = 2, .created_ms = BENCH_NOW_MS};
 	if (c->setup) {
 		assert_true(strlen(c->setup) < sizeof(setup));
