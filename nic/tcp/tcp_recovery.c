@@ -180,14 +180,18 @@ void tcp__recovery_restart(struct tcp_conn *conn)
 static uint64_t probe_deadline(const struct tcp_conn *conn)
 {
 	uint64_t after_ns = 2 * rtt_ns(conn);
+	bool single = conn->snd_max - conn->snd_una <= conn->segment_max;
 
+	// The usual reply: the time-out is its floor, and comes first.
+	if (single && conn->work->rto_us <= conn->rto_floor_ms * 1000u)
+		return TCP_NEVER_NS;
 	if (!tcp__has(conn, TCP_F_SACK) || conn->srtt_us == 0 || conn->work->probed ||
 	    conn->work->backoff > 0 || conn->snd_wnd == 0 || conn->snd_max == conn->snd_una ||
 	    after_timeout(conn) || conn->state <= TCP_STATE_SYN_RECEIVED)
 		return TCP_NEVER_NS;
 	if (after_ns < PROBE_MIN_NS)
 		after_ns = PROBE_MIN_NS;
-	if (conn->snd_max - conn->snd_una <= conn->segment_max)
+	if (single)
 		after_ns += conn->rto_floor_ms * TCP_MS_NS;
 	return after_ns < tcp__rto_ns(conn) ? conn->work->last_tx_ns + after_ns : TCP_NEVER_NS;
 }

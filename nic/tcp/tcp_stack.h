@@ -155,7 +155,9 @@ static inline void tcp__timer_want(struct tcp_conn *conn, uint64_t at_ns)
 {
 	bool armed = tcp_link_linked(&conn->timer.link);
 
-	if (at_ns != TCP_NEVER_NS && (!armed || tcp_wheel_tick(at_ns) < conn->timer.tick))
+	// Without a division: a tick earlier than the one it is armed for.
+	if (at_ns != TCP_NEVER_NS &&
+	    (!armed || at_ns <= (conn->timer.tick - 1) * TCP_WHEEL_TICK_NS))
 		tcp_wheel_arm(&conn->stack->wheel, &conn->timer, at_ns);
 }
 
