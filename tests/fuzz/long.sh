@@ -50,7 +50,8 @@ libfuzzer() {
 	return "$status"
 }
 
-# afl NAME SECONDS: fails when it has found a crash or an input that hangs
+# afl NAME SECONDS: fails when it has found a crash or an input that hangs. What afl-fuzz is told not
+# to care about is a core_pattern that would show crashes as hangs, which count as well.
 afl() {
 	local out="build-afl/found-$1"
 	rm -rf "$out"

@@ -141,48 +141,42 @@ def check_syn_flood(appliance, seconds, rate):
     assert ASAN or (ratio >= 9 and flooded >= 0.9 * alone), "good clients suffer"
 
 
-def check_rst_flood(appliance):
-    """RSTs with guessed numbers: none is the one (RFC 5961 3.2), answers are few, the connection lives."""
+def pinged_under_flood(appliance, name, forge):
+    """One client PINGs while forged frames of its own flow pour in: how many, and by how much a counter has grown."""
     s = connect()
     ping(s)
     forger = Forger()
-    rng = random.Random(2)
     port = s.getsockname()[1]
-    frames = [forger.tcp(CLIENT, port, rng.getrandbits(32), RST) for _ in range(4096)]
-    before = appliance.metrics()
+    frames = [forge(forger, port) for _ in range(4096)]
+    before = appliance.metrics()[name]
     with Flood(frames, 2, 20000) as f:
         end = time.monotonic() + 2
         while time.monotonic() < end:
             ping(s)
             time.sleep(0.01)
-    after = appliance.metrics()
-    challenges = after["wirecache_tcp_challenge_ack_total"] - before["wirecache_tcp_challenge_ack_total"]
-    print(f"#   {f.count.value} RSTs, {challenges:.0f} challenge ACKs")
-    assert challenges < 10
+    grown = appliance.metrics()[name] - before
     ping(s)
     s.close()
+    return f.count.value, grown
+
+
+def check_rst_flood(appliance):
+    """RSTs with guessed numbers: none is the one (RFC 5961 3.2), answers are few, the connection lives."""
+    rng = random.Random(2)
+    sent, challenges = pinged_under_flood(appliance, "wirecache_tcp_challenge_ack_total",
+                                          lambda forger, port: forger.tcp(CLIENT, port, rng.getrandbits(32), RST))
+    print(f"#   {sent} RSTs, {challenges:.0f} challenge ACKs")
+    assert challenges < 10
 
 
 def check_ack_storm(appliance):
     """ACKs of what was never sent, and ACKs that say nothing: no storm comes back."""
-    s = connect()
-    ping(s)
-    forger = Forger()
     rng = random.Random(3)
-    port = s.getsockname()[1]
-    frames = [forger.tcp(CLIENT, port, rng.getrandbits(32), ACK, rng.getrandbits(32)) for _ in range(4096)]
-    before = appliance.metrics()
-    with Flood(frames, 2, 20000) as f:
-        end = time.monotonic() + 2
-        while time.monotonic() < end:
-            ping(s)
-            time.sleep(0.01)
-    after = appliance.metrics()
-    out = after["wirecache_tcp_segments_out_total"] - before["wirecache_tcp_segments_out_total"]
-    print(f"#   {f.count.value} ACKs, {out:.0f} segments sent meanwhile, PINGs included")
+    sent, out = pinged_under_flood(
+        appliance, "wirecache_tcp_segments_out_total",
+        lambda forger, port: forger.tcp(CLIENT, port, rng.getrandbits(32), ACK, rng.getrandbits(32)))
+    print(f"#   {sent} ACKs, {out:.0f} segments sent meanwhile, PINGs included")
     assert out < 1500
-    ping(s)
-    s.close()
 
 
 def check_strangers(appliance):

@@ -305,7 +305,7 @@ def check_many(appliance, count):
             holder.join(30)
             if holder.exitcode is None:
                 holder.kill()
-    assert ASAN or each <= 448 * 1.1, "an idle connection costs too much"
+    assert ASAN or each <= 448, "an idle connection costs too much"
 
 
 # -- VLANs
