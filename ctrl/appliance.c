@@ -144,6 +144,7 @@ static int start_port(struct appliance *a, char *why)
 		.tx_descs = (uint16_t)config->nic_tx_descriptors,
 		.mtu = (uint16_t)config->nic_mtu,
 		.extra_buffers = pairs * STEER_BUFFERS,
+		.no_tso = !config->nic_tso,
 		.multicast = config->nic_address6[0] != '\0',
 	};
 	int result = port_open(0, &port, &a->port, why);
@@ -288,6 +289,8 @@ static struct tcp_config tcp_settings(const struct appliance *a)
 		.syn_max = (uint32_t)config->tcp_syn_max,
 		.time_wait_max = (uint32_t)config->tcp_time_wait_max,
 		.mtu = a->info.mtu,
+		.tso_bytes = a->info.tso_bytes,
+		.tso6_bytes = a->info.tso6_bytes,
 		.rcv_wnd_bytes = (uint32_t)config->tcp_receive_window,
 		.snd_high_bytes = (uint32_t)config->tcp_send_high,
 		.snd_max_bytes =

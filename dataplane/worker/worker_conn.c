@@ -169,6 +169,7 @@ bool worker_emit(void *env, const struct tcp_segment *segment)
 					     .header = segment->header,
 					     .payload = segment->payload,
 					     .payload_count = segment->payload_count,
+					     .tso_mss = segment->tso_mss,
 				     });
 }
 

@@ -19,7 +19,7 @@ static void send_arp(struct ip_stack *ip, uint16_t operation, const uint8_t *tar
 	struct frame frame;
 	struct arp_packet *arp;
 
-	if (!port_frame_alloc(ip->port, &frame, ip->drops))
+	if (!port_frame_alloc_control(ip->port, &frame, ip->drops))
 		return;
 	arp = (struct arp_packet *)eth_start(ip, frame.data, to, ETH_TYPE_ARP);
 	*arp = (struct arp_packet){

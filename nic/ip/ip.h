@@ -107,11 +107,12 @@ struct ip_segment {
 	struct slice header;
 	const struct slice *payload;
 	uint32_t payload_count;
+	uint16_t tso_mss; // payload bytes of each of the packets that the port makes of it; 0: one
 };
 
 /*
  * Builds one frame from an L4 header and payload parts and gives it to tx. False, counted, when
- * there is no buffer, the peer has no MAC address yet (it is being asked for) or the packet is
+ * there is no buffer, the peer has no MAC address yet (it is being asked for) or a packet is
  * longer than the MTU; nothing is sent then, and the caller's timers send it again.
  *
  * Entries of remote hosts are bounded in number and the least used one is given to the next host,

@@ -52,6 +52,7 @@ static void complete_ip6(struct ip6_header *header, const struct ip_segment *seg
 		header->src = segment->flow->local;
 }
 
+/* The longest of the packets on the wire, which is the only one without TSO. */
 static bool fits(struct ip_stack *ip, size_t total_len)
 {
 	if (likely(total_len <= ip->mtu)) // which ip_new() has made fit into a frame
@@ -73,10 +74,34 @@ static uint32_t gather(uint8_t *to, const struct slice *parts, uint32_t count)
 	return (uint32_t)(at - to);
 }
 
+/* The buffer that a segment begins in. */
+static bool begin(struct ip_stack *ip, const struct ip_segment *segment, struct frame *frame)
+{
+	return segment->payload_count == 0 ? port_frame_alloc_control(ip->port, frame, ip->drops)
+					   : port_frame_alloc(ip->port, frame, ip->drops);
+}
+
+/* The payload behind the headers. False: no buffers, and the frame is given back. */
+static bool append(struct ip_stack *ip, const struct ip_segment *segment, struct frame *frame)
+{
+	if (likely(segment->tso_mss == 0)) {
+		frame->len +=
+			gather(frame->data + frame->len, segment->payload, segment->payload_count);
+		return true;
+	}
+	frame->tso_mss = segment->tso_mss;
+	frame->l4_len = (uint8_t)segment->header.len;
+	if (likely(port_frame_append(ip->port, frame, segment->payload, segment->payload_count,
+				     ip->drops)))
+		return true;
+	port_free(frame, 1);
+	return false;
+}
+
 static bool send_to_peer(struct ip_stack *ip, uint32_t peer, const struct ip_segment *segment)
 {
 	const struct peer_entry *e = ip_peer_route(ip, peer);
-	size_t l4_len = segment->header.len;
+	size_t l4_len = segment->header.len, payload_len = 0;
 	struct frame frame;
 	uint8_t *at;
 
@@ -85,12 +110,14 @@ static bool send_to_peer(struct ip_stack *ip, uint32_t peer, const struct ip_seg
 		return false;
 	}
 	for (uint32_t i = 0; i < segment->payload_count; i++)
-		l4_len += segment->payload[i].len;
-	if (unlikely(!fits(ip, e->l3_len + l4_len)))
+		payload_len += segment->payload[i].len;
+	if (unlikely(!fits(ip, e->l3_len + l4_len +
+				       (segment->tso_mss ? segment->tso_mss : payload_len))))
 		return false;
-	if (unlikely(!port_frame_alloc(ip->port, &frame, ip->drops)))
+	if (unlikely(!begin(ip, segment, &frame)))
 		return false;
-	HOT_ASSERT(frame.room >= e->l2_len + e->l3_len + l4_len);
+	l4_len += payload_len;
+	HOT_ASSERT(segment->tso_mss || frame.room >= e->l2_len + e->l3_len + l4_len);
 	memcpy(frame.data, e->header, sizeof(e->header)); // of constant length, and there is room
 	at = frame.data + e->l2_len;
 	if (likely(e->v4))
@@ -100,11 +127,12 @@ static bool send_to_peer(struct ip_stack *ip, uint32_t peer, const struct ip_seg
 		complete_ip6((struct ip6_header *)at, segment, (uint32_t)l4_len);
 	at += e->l3_len;
 	at += gather(at, &segment->header, 1);
-	at += gather(at, segment->payload, segment->payload_count);
 	frame.len = (uint32_t)(at - frame.data);
 	frame.tx_flags = l4_tx_flag(segment->protocol);
 	frame.l2_len = e->l2_len;
 	frame.l3_len = e->l3_len;
+	if (unlikely(!append(ip, segment, &frame)))
+		return false;
 	ip->tx(ip->tx_arg, &frame);
 	return true;
 }

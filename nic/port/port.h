@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/compiler.h"
+#include "base/slice.h"
 #include "nic/drop_reason.h"
 
 #include <stdbool.h>
@@ -32,7 +33,8 @@ enum frame_checksum {
 
 /*
  * One Ethernet frame in one contiguous buffer. Received: `data` may be read and written until the
- * frame is given to port_free() or port_tx(). To send: `data` has `room` bytes.
+ * frame is given to port_free() or port_tx(). To send: `data` has `room` bytes, and what
+ * port_frame_append() adds lies in further buffers.
  */
 struct frame {
 	uint8_t *data;
@@ -48,10 +50,14 @@ struct frame {
 	uint8_t tx_flags;       // FRAME_TX_*, to send
 	uint8_t l2_len;         // bytes of Ethernet header and tag, to send with tx_flags
 	uint8_t l3_len;         // bytes of IP header, to send with tx_flags
+	uint8_t l4_len;         // bytes of TCP header, to send with tso_mss
+	uint16_t tso_mss;       // payload bytes of each segment the device is to make of it; 0: one
 };
 
-#define PORT_BURST_MAX   32
-#define PORT_FRAME_ROOM  2048 // bytes of a TX frame; a port's MTU is at most this less the headers
+#define PORT_BURST_MAX    32
+#define PORT_FRAME_ROOM   2048 // bytes of a TX frame; a port's MTU is at most this less the headers
+#define PORT_CONTROL_ROOM 256  // bytes of a frame without payload
+#define PORT_TSO_BYTES    (32 << 10) // payload of a frame that the device cuts, at most
 
 /* Settings of the packet system (DPDK's EAL) as a whole. */
 struct port_system_config {
@@ -74,6 +80,7 @@ struct port_config {
 	uint32_t buffers;       // packet buffers; 0: computed from queues and descriptors
 	uint32_t extra_buffers; // held elsewhere at most: steering rings, out-of-order queues
 	bool multicast;         // take frames to groups, too (IPv6)
+	bool no_tso;            // cut no segments, even if the port could
 };
 
 /* What one can tell a user about an open port. */
@@ -87,6 +94,9 @@ struct port_info {
 	uint16_t tx_descs;
 	bool rx_checksum; // verified by the port
 	bool tx_checksum; // filled in by the port
+	// Payload of a TCP segment that the port cuts (TSO), over IPv4 and IPv6; 0: it cannot. Not
+	// before faults have been set: damaged frames are single ones.
+	uint32_t tso_bytes, tso6_bytes;
 	bool hash_proven; // frame.hash equals port_flow_hash() for every frame
 	bool virtual_device;
 	int numa_node;    // -1: unknown
@@ -156,6 +166,20 @@ uint16_t port_rx(struct port_queue *queue, struct frame *frames, uint16_t max, u
  * shared: buffers come from the calling thread's cache. Any attached thread.
  */
 bool port_frame_alloc(struct port *port, struct frame *frame, struct drop_counters *drops);
+
+/*
+ * The same for a frame without payload, of PORT_CONTROL_ROOM bytes: when data has taken all buffers
+ * there is a reserve, so that the ACKs leave that set some free.
+ */
+bool port_frame_alloc_control(struct port *port, struct frame *frame, struct drop_counters *drops);
+
+/*
+ * Adds payload to a frame with tso_mss: what does not fit into its buffer goes into further ones.
+ * False, counted, when there are not enough; the frame is good for port_free() then. The thread
+ * that allocated it.
+ */
+bool port_frame_append(struct port *port, struct frame *frame, const struct slice *parts,
+		       uint32_t count, struct drop_counters *drops);
 
 /* Gives back a frame that is not sent. Any attached thread. */
 void port_free(struct frame *frames, uint16_t count);

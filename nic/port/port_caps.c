@@ -22,6 +22,12 @@
 	(RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP |                             \
 	 RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_NONFRAG_IPV6_UDP)
 
+#define TSO_WANTED                                                                                 \
+	(RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
+
+// Buffers of a frame to be cut, headers in the first.
+#define TSO_BUFFERS (PORT_TSO_BYTES / PORT_FRAME_ROOM + 1)
+
 /* Drivers of DPDK 22.11 that need a word of their own. */
 struct driver_quirk {
 	const char *driver;
@@ -30,12 +36,19 @@ struct driver_quirk {
 	uint32_t rx_pool_extra;
 	uint64_t rx_offloads_not;
 	bool no_rss;
+	bool no_tso6;
+	bool tso_mtu_l2;
 	bool exact_queues;
 };
 
 static const struct driver_quirk quirks[] = {
-	// Verifies in software, as we do ourselves where nobody else has.
-	{.driver = "net_tap", .rx_offloads_not = RTE_ETH_RX_OFFLOAD_CHECKSUM},
+	// Verifies in software, as we do where nobody else has. Cuts in software, too, with
+	// a library that knows TCP over IPv4 only, and takes the Ethernet header for a part of the
+	// MTU: what would be longer it refuses for ever.
+	{.driver = "net_tap",
+	 .rx_offloads_not = RTE_ETH_RX_OFFLOAD_CHECKSUM,
+	 .no_tso6 = true,
+	 .tso_mtu_l2 = true},
 	// The kernel spreads frames over as many sockets as qpairs= says, polled or not.
 	{.driver = "net_af_packet", .exact_queues = true},
 	// Its fill ring always holds 2048 buffers, and frames to send are copied into the receive
@@ -84,7 +97,21 @@ static uint8_t tx_flags_of(uint64_t offloads)
 	return flags;
 }
 
-void port_caps_probe(const struct rte_eth_dev_info *info, struct port_caps *caps)
+static void probe_tso(const struct rte_eth_dev_info *info, const struct driver_quirk *quirk,
+		      struct port_caps *caps)
+{
+	uint16_t buffers_max = info->tx_desc_lim.nb_seg_max;
+
+	if ((info->tx_offload_capa & TSO_WANTED) != TSO_WANTED ||
+	    (buffers_max != 0 && buffers_max < TSO_BUFFERS))
+		return;
+	caps->tx_offloads |= TSO_WANTED;
+	caps->tso = true;
+	caps->tso6 = !quirk->no_tso6;
+	caps->tso_mtu_l2 = quirk->tso_mtu_l2;
+}
+
+void port_caps_probe(const struct rte_eth_dev_info *info, bool no_tso, struct port_caps *caps)
 {
 	const struct driver_quirk *quirk = quirk_of(info->driver_name);
 
@@ -102,6 +129,8 @@ void port_caps_probe(const struct rte_eth_dev_info *info, struct port_caps *caps
 	caps->rx_offloads = RX_WANTED & info->rx_offload_capa & ~quirk->rx_offloads_not;
 	caps->tx_offloads = TX_WANTED & info->tx_offload_capa;
 	caps->tx_flags = tx_flags_of(caps->tx_offloads);
+	if (!no_tso)
+		probe_tso(info, quirk, caps);
 	if (quirk->no_rss || !(info->flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_TCP))
 		return;
 	caps->rss_types = RSS_WANTED & info->flow_type_rss_offloads;

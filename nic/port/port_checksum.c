@@ -150,6 +150,34 @@ void port_checksum_request(struct rte_mbuf *mbuf, uint8_t l2_len, uint8_t l3_len
 }
 
 /*
+ * Headers of segments that the device makes: it fills in lengths and checksums, and starts from a
+ * pseudo-header without length. One that fills in no IPv4 checksums may hand the frame on whole.
+ */
+void port_tso_request(struct rte_mbuf *mbuf, const struct frame *frame, bool fills_ip4)
+{
+	uint8_t *ip = frame->data + frame->l2_len;
+	uint8_t *tcp = ip + frame->l3_len;
+
+	mbuf->l2_len = frame->l2_len;
+	mbuf->l3_len = frame->l3_len;
+	mbuf->l4_len = frame->l4_len;
+	mbuf->tso_segsz = frame->tso_mss;
+	put_raw(tcp + TCP_CHECKSUM_OFFSET, sum_fold(sum_pseudo_header(ip, IPPROTO_TCP, 0)));
+	mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM;
+	if (is_ip6(ip)) {
+		mbuf->ol_flags |= RTE_MBUF_F_TX_IPV6;
+		return;
+	}
+	mbuf->ol_flags |= RTE_MBUF_F_TX_IPV4;
+	if (fills_ip4) {
+		put_raw(ip + IP4_CHECKSUM_OFFSET, 0);
+		mbuf->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+	} else {
+		fill_ip4(ip, frame->l3_len);
+	}
+}
+
+/*
  * By value, never by bit: NONE has both the bit of BAD and that of GOOD set.
  */
 uint8_t port_checksum_ip(uint64_t rx_flags)

@@ -30,6 +30,8 @@ struct port_caps {
 	uint16_t reta_size;     // entries; 0: its redirection table cannot be set
 	uint8_t tx_flags;       // FRAME_TX_* that the device fills in
 	uint64_t tx_marks;      // RTE_MBUF_F_RX_* that the other end of a pair is to see
+	bool tso, tso6;         // cuts TCP segments over IPv4, IPv6
+	bool tso_mtu_l2;        // into frames of the MTU with their Ethernet headers, not without
 	bool exact_queues;      // spreads over all queues it has, so each must be polled
 };
 
@@ -57,7 +59,8 @@ struct port_fault;
 struct port_queue {
 	uint16_t port_id;            // [const]
 	uint16_t index;              // [const]
-	uint16_t frame_max;          // [const] bytes of the longest frame the device sends
+	uint16_t frame_max;          // [const] bytes of the longest frame on the wire
+	uint16_t tso_frame_max;      // [const] of one that the device makes
 	uint8_t tx_flags;            // [const] FRAME_TX_* that the device fills in
 	uint64_t tx_marks;           // [const] mbuf flags of every frame sent
 	struct rte_mempool *rx_pool; // [const]
@@ -91,6 +94,7 @@ struct port {
 	struct port_kernel_link link;
 	struct rte_mempool *rx_pool;
 	struct rte_mempool *tx_pool;
+	struct rte_mempool *control_pool; // reserve for frames without payload
 	struct port_queue *queues[PORT_QUEUES_MAX];
 };
 
@@ -121,7 +125,7 @@ int port_kernel_up(struct port_kernel_link *link, char *why);
 void port_kernel_restore(struct port_kernel_link *link);
 
 /* port_caps.c */
-void port_caps_probe(const struct rte_eth_dev_info *info, struct port_caps *caps);
+void port_caps_probe(const struct rte_eth_dev_info *info, bool no_tso, struct port_caps *caps);
 
 /* port_pool.c */
 int port_pools_new(struct port *port, const struct port_config *config, char *why);
@@ -136,6 +140,7 @@ bool port_hash_is_ip6(const struct rte_mbuf *mbuf);
 /* port_checksum.c */
 void port_checksum_fill(uint8_t *data, uint32_t len, uint8_t l2_len, uint8_t l3_len, uint8_t flags);
 void port_checksum_request(struct rte_mbuf *mbuf, uint8_t l2_len, uint8_t l3_len, uint8_t flags);
+void port_tso_request(struct rte_mbuf *mbuf, const struct frame *frame, bool fills_ip4);
 uint8_t port_checksum_ip(uint64_t rx_flags);
 uint8_t port_checksum_l4(uint64_t rx_flags);
 

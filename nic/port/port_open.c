@@ -145,7 +145,7 @@ static int configure(struct port *port, const char *device, const struct port_co
 	memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
 	snprintf(port->driver, sizeof(port->driver), "%s", info.driver_name);
 	port->numa_node = rte_eth_dev_socket_id(port->id);
-	port_caps_probe(&info, &port->caps);
+	port_caps_probe(&info, config->no_tso, &port->caps);
 	if (port_pair_is(device))
 		port_pair_describe(device, port);
 	rc = choose_queues(port, config, why);
@@ -273,6 +273,7 @@ static int queue_setup(struct port *port, uint16_t index)
 	queue->port_id = port->id;
 	queue->index = index;
 	queue->frame_max = (uint16_t)(port->mtu + PORT_L2_ROOM);
+	queue->tso_frame_max = port->caps.tso_mtu_l2 ? port->mtu : queue->frame_max;
 	queue->tx_flags = port->caps.tx_flags;
 	queue->tx_marks = port->caps.tx_marks;
 	queue->rx_pool = port->rx_pool;

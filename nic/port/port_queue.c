@@ -55,19 +55,69 @@ uint16_t port_rx(struct port_queue *queue, struct frame *frames, uint16_t max, u
 	return count;
 }
 
-bool port_frame_alloc(struct port *port, struct frame *frame, struct drop_counters *drops)
+static bool frame_of_pool(struct rte_mempool *pool, uint32_t room, struct frame *frame)
 {
-	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(port->tx_pool);
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool);
 
-	if (unlikely(!mbuf)) {
-		drop_count(drops, DROP_PORT_NO_BUFFER);
+	if (unlikely(!mbuf))
 		return false;
-	}
 	*frame = (struct frame){
 		.data = rte_pktmbuf_mtod(mbuf, uint8_t *),
 		.buffer = mbuf,
-		.room = PORT_FRAME_ROOM,
+		.room = room,
 	};
+	return true;
+}
+
+static bool count_drop(struct drop_counters *drops, enum drop_reason reason)
+{
+	drop_count(drops, reason);
+	return false;
+}
+
+bool port_frame_alloc(struct port *port, struct frame *frame, struct drop_counters *drops)
+{
+	return frame_of_pool(port->tx_pool, PORT_FRAME_ROOM, frame) ||
+	       count_drop(drops, DROP_PORT_NO_BUFFER);
+}
+
+bool port_frame_alloc_control(struct port *port, struct frame *frame, struct drop_counters *drops)
+{
+	return frame_of_pool(port->tx_pool, PORT_CONTROL_ROOM, frame) ||
+	       frame_of_pool(port->control_pool, PORT_CONTROL_ROOM, frame) ||
+	       count_drop(drops, DROP_PORT_NO_BUFFER);
+}
+
+bool port_frame_append(struct port *port, struct frame *frame, const struct slice *parts,
+		       uint32_t count, struct drop_counters *drops)
+{
+	struct rte_mbuf *head = frame->buffer, *last = head;
+	uint32_t at = frame->len; // in the last buffer
+
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *from = parts[i].ptr;
+		size_t left = parts[i].len;
+
+		while (left > 0) {
+			uint32_t n;
+
+			if (at == PORT_FRAME_ROOM) {
+				last->next = rte_pktmbuf_alloc(port->tx_pool);
+				if (unlikely(!last->next))
+					return count_drop(drops, DROP_PORT_NO_BUFFER);
+				last = last->next;
+				head->nb_segs++;
+				at = 0;
+			}
+			n = PORT_FRAME_ROOM - at < left ? PORT_FRAME_ROOM - at : (uint32_t)left;
+			memcpy(rte_pktmbuf_mtod_offset(last, uint8_t *, at), from, n);
+			at += n;
+			last->data_len = (uint16_t)at;
+			from += n;
+			left -= n;
+			frame->len += n;
+		}
+	}
 	return true;
 }
 
@@ -202,6 +252,23 @@ static void frame_of_mbuf(struct port_queue *queue, struct rte_mbuf *mbuf, struc
 	}
 }
 
+/* A frame that the device cuts. */
+static void mbuf_of_tso(struct port_queue *queue, struct frame *frame)
+{
+	uint32_t headers = (uint32_t)frame->l2_len + frame->l3_len + frame->l4_len;
+	struct rte_mbuf *mbuf = frame->buffer;
+
+	HOT_ASSERT(!queue->fault);
+	mbuf->pkt_len = frame->len;
+	if (mbuf->nb_segs == 1)
+		mbuf->data_len = (uint16_t)frame->len;
+	mbuf->ol_flags = queue->tx_marks;
+	port_tso_request(mbuf, frame, queue->tx_flags & FRAME_TX_IP4_CHECKSUM);
+	// Where segments begin means nothing to TCP, so shorter ones are as good.
+	if (headers + mbuf->tso_segsz > queue->tso_frame_max)
+		mbuf->tso_segsz = (uint16_t)(queue->tso_frame_max - headers);
+}
+
 static uint16_t mbufs_of_frames(struct port_queue *queue, struct frame *frames, uint16_t count,
 				struct rte_mbuf **mbufs, struct drop_counters *drops)
 {
@@ -216,6 +283,11 @@ static uint16_t mbufs_of_frames(struct port_queue *queue, struct frame *frames, 
 		uint8_t by_device = frame->tx_flags & device_flags;
 		uint8_t by_us = frame->tx_flags & (uint8_t)~device_flags;
 
+		if (unlikely(frame->tso_mss != 0)) {
+			mbuf_of_tso(queue, frame);
+			mbufs[ready++] = mbuf;
+			continue;
+		}
 		if (unlikely(frame->len > queue->frame_max || frame->len == 0)) {
 			// A driver would drop it in silence, or stop at it for ever.
 			drop_count(drops, DROP_PORT_TX_REFUSED);

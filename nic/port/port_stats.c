@@ -23,6 +23,11 @@ void port_info(const struct port *port, struct port_info *info)
 	info->tx_descs = port->tx_descs;
 	info->rx_checksum = (port->caps.rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0;
 	info->tx_checksum = (port->caps.tx_flags & FRAME_TX_TCP_CHECKSUM) != 0;
+	// All queues have faults, or none has.
+	if (!port->queues[0]->fault) {
+		info->tso_bytes = port->caps.tso ? PORT_TSO_BYTES : 0;
+		info->tso6_bytes = port->caps.tso6 ? PORT_TSO_BYTES : 0;
+	}
 	info->virtual_device = port->virtual_device;
 	info->numa_node = port->numa_node;
 	info->hash_proven = true;
@@ -46,9 +51,11 @@ void port_counters(const struct port *port, struct port_counters *counters)
 		counters->rx_no_buffer = stats.rx_nombuf;
 		counters->tx_errors = stats.oerrors;
 	}
-	counters->buffers_total = port->rx_pool->size + port->tx_pool->size;
-	counters->buffers_free =
-		rte_mempool_avail_count(port->rx_pool) + rte_mempool_avail_count(port->tx_pool);
+	counters->buffers_total =
+		port->rx_pool->size + port->tx_pool->size + port->control_pool->size;
+	counters->buffers_free = rte_mempool_avail_count(port->rx_pool) +
+				 rte_mempool_avail_count(port->tx_pool) +
+				 rte_mempool_avail_count(port->control_pool);
 }
 
 bool port_link_up(const struct port *port)

@@ -35,6 +35,9 @@ struct tcp_segment {
 	struct slice payload[TCP_SEGMENT_SLICES_MAX];
 	uint32_t payload_count;
 	uint32_t payload_len; // sum, bytes
+	// 0, or payload bytes of each of the segments to be made of it (TSO), with the same
+	// options; FIN and PSH are the last one's.
+	uint16_t tso_mss;
 };
 
 /* Why a connection ended, as its owner is told. */
@@ -71,6 +74,8 @@ struct tcp_config {
 	uint32_t syn_max;        // half-open entries
 	uint32_t time_wait_max;  // compact TIME_WAIT entries; the oldest make room
 	uint16_t mtu;            // bytes of IP packet; the MSS follows
+	// payload bytes that emit() takes at once to cut them itself, IPv4 and IPv6; 0: a segment
+	uint32_t tso_bytes, tso6_bytes;
 	uint32_t rcv_wnd_bytes;  // receive window of a connection, constant
 	uint32_t snd_high_bytes; // copied bytes queued, above which tcp_out_full() is true
 	// copied bytes queued, at which the sink refuses and the connection fails

@@ -19,6 +19,11 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+static uint32_t difference(uint32_t a, uint32_t b)
+{
+	return a > b ? a - b : 0;
+}
+
 /* The window of an owner that is up to date. */
 uint32_t tcp__rcv_wnd_full(const struct tcp_conn *conn)
 {
@@ -78,7 +83,8 @@ static uint32_t conn_header(const struct tcp_conn *conn, const struct plan *plan
 		len += TCP_TIMESTAMP_BYTES;
 	}
 	if (unlikely(conn->work->ooo.head != NULL) && tcp__has(conn, TCP_F_SACK)) {
-		uint32_t room = min_u32(conn->segment_max - plan->len, TCP_HEADER_MAX - len);
+		uint32_t room =
+			min_u32(difference(conn->segment_max, plan->len), TCP_HEADER_MAX - len);
 		struct tcp_options o = {0};
 
 		if (room >= 12)
@@ -103,6 +109,14 @@ void tcp__block(struct tcp_conn *conn)
 	tcp_list_append(&stack->blocked, &conn->work->blocked);
 }
 
+/* On the wire. */
+static uint32_t segments_of(const struct tcp_segment *segment)
+{
+	if (likely(segment->tso_mss == 0))
+		return 1;
+	return (segment->payload_len + segment->tso_mss - 1) / segment->tso_mss;
+}
+
 /* Gives a segment with our current ACK on it to emit(). */
 static bool emit(struct tcp_conn *conn, struct tcp_segment *segment, tcp_seq edge)
 {
@@ -115,8 +129,8 @@ static bool emit(struct tcp_conn *conn, struct tcp_segment *segment, tcp_seq edg
 		tcp__block(conn);
 		return false;
 	}
-	tcp__count(stack, TCP_COUNT_SEGMENTS_OUT);
-	stack->burst_segments++;
+	counter_add(&stack->counters->count[TCP_COUNT_SEGMENTS_OUT], segments_of(segment));
+	stack->burst_segments += segments_of(segment);
 	conn->rcv_acked = conn->rcv_nxt;
 	conn->rcv_adv = edge;
 	if (conn->held_bytes == 0)
@@ -183,15 +197,26 @@ static bool send_planned(struct tcp_conn *conn, struct plan *plan)
 		flags |= TCP_FIN;
 	segment.header = slice_of(header, conn_header(conn, plan, flags, header, &edge));
 	segment.payload_len = plan->len;
+	segment.tso_mss = plan->len > conn->segment_max ? conn->segment_max : 0;
 	if (!emit(conn, &segment, edge))
 		return false;
 	account_sent(conn, plan);
 	return true;
 }
 
-static uint32_t difference(uint32_t a, uint32_t b)
+/*
+ * More than a segment at once for a device that cuts: whole ones, and the rest if all may go.
+ */
+static uint32_t whole_segments(const struct tcp_conn *conn, uint32_t len, uint32_t unsent)
 {
-	return a > b ? a - b : 0;
+	const struct tcp_config *config = &conn->stack->config;
+	uint32_t most = ip_addr_is_v4(&conn->flow.remote) ? config->tso_bytes : config->tso6_bytes;
+	uint32_t smss = conn->segment_max;
+
+	if (likely(most < 2 * smss))
+		return smss;
+	len = min_u32(len, most);
+	return len == unsent ? len : len - len % smss;
 }
 
 /*
@@ -230,6 +255,8 @@ static bool plan_next(struct tcp_conn *conn, struct plan *plan)
 		// A runt now would be followed by runts for ever; an ACK will make room for more.
 		if (tcp__flight(conn) > 0)
 			return false;
+	} else if (wanted < unsent && !conn->work->board) {
+		plan->len = whole_segments(conn, min_u32(unsent, min_u32(by_wnd, by_cwnd)), unsent);
 	}
 	plan->fin = tcp__has(conn, TCP_F_FIN_QUEUED) && plan->len == unsent && by_wnd > plan->len;
 	return plan->len > 0 || plan->fin;
@@ -344,6 +371,7 @@ static void output_syn(struct tcp_conn *conn)
 void tcp__output(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
+	uint32_t turn_end = stack->burst_segments + TCP_SEGMENTS_PER_TURN;
 	struct plan plan;
 
 	if (conn->state <= TCP_STATE_SYN_RECEIVED) {
@@ -357,8 +385,9 @@ void tcp__output(struct tcp_conn *conn)
 	if (conn->snd_max == conn->snd_una &&
 	    (stack->now_ms - conn->last_tx_ms) * TCP_MS_NS > tcp__rto_ns(conn))
 		tcp__cc_restart(conn);
-	for (uint32_t left = TCP_SEGMENTS_PER_TURN; plan_next(conn, &plan); left--) {
-		if (left == 0) { // a large reply takes turns with the others
+	while (plan_next(conn, &plan)) {
+		// A large reply takes turns with the others.
+		if (stack->burst_segments >= turn_end) {
 			tcp__touch(conn);
 			break;
 		}

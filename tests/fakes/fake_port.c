@@ -53,6 +53,34 @@ bool port_frame_alloc(struct port *port, struct frame *frame, struct drop_counte
 	return true;
 }
 
+bool port_frame_alloc_control(struct port *port, struct frame *frame, struct drop_counters *drops)
+{
+	if (!port_frame_alloc(port, frame, drops))
+		return false;
+	frame->room = PORT_CONTROL_ROOM;
+	return true;
+}
+
+/* One buffer that grows, where a port has many. */
+bool port_frame_append(struct port *port, struct frame *frame, const struct slice *parts,
+		       uint32_t count, struct drop_counters *drops)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		size_t wanted = frame->len + parts[i].len;
+
+		if (allowed == 0 && wanted > frame->room) {
+			drop_count(drops, DROP_PORT_NO_BUFFER);
+			return false;
+		}
+		frame->buffer = realloc(frame->buffer, wanted > frame->room ? wanted : frame->room);
+		INVARIANT(frame->buffer);
+		frame->data = frame->buffer;
+		memcpy(frame->data + frame->len, parts[i].ptr, parts[i].len);
+		frame->len += (uint32_t)parts[i].len;
+	}
+	return true;
+}
+
 void port_free(struct frame *frames, uint16_t count)
 {
 	for (uint16_t i = 0; i < count; i++) {

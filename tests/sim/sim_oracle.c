@@ -205,6 +205,9 @@ void oracle_received(struct oracle *o, int to, const uint8_t *bytes, uint32_t le
 	if (!(v.flags & TCP_ACK))
 		return;
 	edge = v.ack + (v.wnd << (v.flags & TCP_SYN ? 0 : scale_of(o, 1 - to)));
+	// Until we speak the peer's last word tells which of our answers it goes by.
+	for (uint32_t i = 0; i < me->answers_count && !me->spoke; i++)
+		me->offered = me->offered && v.ack != me->answers[i].isn + 1;
 	if (!me->offered || tcp_seq_gt(v.ack, me->peer_ack))
 		me->peer_ack = v.ack;
 	if (!me->offered || tcp_seq_gt(v.ack, me->sacked))

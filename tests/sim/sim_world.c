@@ -2,6 +2,7 @@
 #include "tests/sim/sim_world.h"
 
 #include "nic/tcp/tcp_stack.h"
+#include "tests/fakes/fake_tso.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,20 +47,12 @@ static void print_segment(const struct sim_world *w, const struct sim_app *app,
 	printf("\n");
 }
 
-static bool on_emit(void *env, const struct tcp_segment *segment)
+static void send(struct sim_side *side, const struct tcp_segment *segment)
 {
-	struct sim_side *side = env;
 	struct sim_world *w = side->world;
 	struct sim_app *app = sim_app_of(w, side->index, segment->flow);
 	const char *wrong;
 
-	if (w->now_ns < side->blocked_until_ns)
-		return false;
-	if (rng_below(&w->rng, 1000) < w->refuse_permille) {
-		// A full ring refuses for a while.
-		side->blocked_until_ns = w->now_ns + rng_below(&w->rng, 5000000);
-		return false;
-	}
 	if (w->verbose)
 		print_segment(w, app, segment);
 	wrong = oracle_sent(&w->oracles[app->id], side->index, segment, app->conn);
@@ -69,6 +62,24 @@ static bool on_emit(void *env, const struct tcp_segment *segment)
 	    side->icmps_count < SIM_ICMP_MAX)
 		side->icmps[side->icmps_count++] = (struct sim_icmp){
 			*segment->flow, be32_load((const uint8_t *)segment->header.ptr + 4)};
+}
+
+static bool on_emit(void *env, const struct tcp_segment *segment)
+{
+	struct sim_side *side = env;
+	struct sim_world *w = side->world;
+	uint8_t header[TCP_HEADER_MAX];
+	struct tcp_segment part;
+
+	if (w->now_ns < side->blocked_until_ns)
+		return false;
+	if (rng_below(&w->rng, 1000) < w->refuse_permille) {
+		// A full ring refuses for a while.
+		side->blocked_until_ns = w->now_ns + rng_below(&w->rng, 5000000);
+		return false;
+	}
+	for (uint32_t i = 0; fake_tso_part(segment, i, &part, header); i++)
+		send(side, &part);
 	return true;
 }
 
@@ -181,6 +192,7 @@ static void init_side(struct sim_world *w, int index)
 		.timestamps = rng_below(&w->rng, 4) != 0,
 		.sack = rng_below(&w->rng, 2),
 		.window_scale = rng_below(&w->rng, 4) != 0,
+		.tso_bytes = rng_below(&w->rng, 3) == 0 ? 32 << 10 : 0,
 		.rng_seed = rng_next(&w->rng),
 	};
 

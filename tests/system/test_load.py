@@ -249,14 +249,40 @@ def check_wire(options):
     assert abs(found["rate"] - 2000) < 200, found
 
 
-def check_goodbye(options, metrics_port):
+def metric(name):
+    with urllib.request.urlopen(f"http://127.0.0.1:{METRICS}/metrics", timeout=5) as reply:
+        line = next(line for line in reply.read().decode().splitlines() if line.startswith(name + " "))
+    return float(line.split()[-1])
+
+
+def check_stalled_device(options):
+    """A device that takes no frames: its ring and the queue before it run full, more is counted; then all goes on."""
+    refused = 'wirecache_drops_total{reason="port_tx_full"}'
+    before = metric(refused)
+    fill("--data-size", "1000", *options)
+    command = [LOAD, "--quiet", "--json", "-", "--key-maximum", str(KEYS - 1), "--data-size", "1000", "--ratio", "0:1", "--verify",
+               "hits", "--clients", "2000", "--pipeline", "32", "--test-time", "4", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        time.sleep(2.5)
+        process.send_signal(signal.SIGSTOP)
+        harness.wait_for(lambda: metric(refused) > before + 100, 20, "frames that do not fit")
+        process.send_signal(signal.SIGCONT)
+        found = json.loads(process.communicate(timeout=60)[0])
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0 and found["hits"] == found["gets"] > 2000, found
+    harness.wait_for(lambda: metric("wirecache_port_buffers") == metric("wirecache_port_buffers_free"), 10, "buffers back")
+
+
+def check_goodbye(options):
     """Connections that the server believed to be open would be in the way of the next load's."""
     load("--ratio", "0:1", "--clients", "8000", "--test-time", "0.3", *options)
     end = time.monotonic() + 10
     while True:
-        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=5) as reply:
-            left = next(line for line in reply.read().decode().splitlines() if line.startswith("wirecache_connections "))
-        if int(left.split()[1]) < 80:
+        left = metric("wirecache_connections")
+        if left < 80:
             return
         assert time.monotonic() < end, left
         time.sleep(0.1)
@@ -286,7 +312,8 @@ def over_vhost():
                 time.sleep(0.1)
             options = wire_options(f"net_virtio_user0,path={folder}/wire,queues=1")
             check_wire(options)
-            check_goodbye(options, METRICS)
+            check_goodbye(options)
+            check_stalled_device(options)
             process.send_signal(signal.SIGTERM)
             log.seek(0)
             assert process.wait(timeout=20) == 0, log.read()

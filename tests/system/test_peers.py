@@ -356,7 +356,7 @@ def main():
         checks.run("IPv6: a client with a new MAC address", check_neighbour_moves, appliance, "client0")
         checks.run("clients that are taken away", check_gone_namespace, appliance)
     # A kernel that closes so many at once forgets some without a word; a keepalive finds those.
-    with Appliance("af_packet", 1, 1, ("--tcp-keepalive", "10")) as appliance:
+    with Appliance("af_packet", 1, 1, ("--tcp-keepalive", "5")) as appliance:
         checks.run("65,000 connections", check_many, appliance, 10000 if ASAN else 64990)
     with Appliance("af_packet", 1, 1, ("--nic-vlan", "7"), reachable=False) as appliance:
         checks.run("VLAN 7", check_vlan, appliance)

@@ -127,7 +127,7 @@ static void test_caps_are_claims_less_quirks(void **state)
 		struct port_caps caps;
 
 		print_message("%s\n", c->name);
-		port_caps_probe(&c->info, &caps);
+		port_caps_probe(&c->info, false, &caps);
 		assert_int_equal(caps.queues_max, c->queues_max);
 		assert_int_equal(caps.rx_descs, c->rx_descs);
 		assert_int_equal((caps.rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0, c->rx_tcp);
@@ -141,10 +141,47 @@ static void test_caps_are_claims_less_quirks(void **state)
 	}
 }
 
+/* Cutting segments takes three offloads together, and enough descriptors for one frame. */
+static void test_caps_of_cutting_segments(void **state)
+{
+#define CUTS (RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
+
+	static const struct {
+		const char *driver;
+		uint64_t offloads;
+		uint16_t buffers_max;
+		bool no_tso, tso, tso6, mtu_l2;
+	} tso_cases[] = {
+		{"net_ice", ALL_TX | CUTS, 0, false, true, true, false},
+		{"net_ice", ALL_TX | CUTS, 40, false, true, true, false},
+		{"net_ice", ALL_TX | CUTS, 40, true, false, false, false},
+		{"net_ice", ALL_TX | CUTS, 16, false, false, false, false},
+		{"net_ice", ALL_TX, 0, false, false, false, false},
+		{"net_ice", CUTS, 0, false, false, false, false},
+		{"net_tap", ALL_TX | CUTS, 0, false, true, false, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(tso_cases); i++) {
+		struct rte_eth_dev_info info = {
+			.driver_name = tso_cases[i].driver,
+			.tx_offload_capa = tso_cases[i].offloads,
+			.tx_desc_lim.nb_seg_max = tso_cases[i].buffers_max,
+		};
+		struct port_caps caps;
+
+		port_caps_probe(&info, tso_cases[i].no_tso, &caps);
+		assert_int_equal(caps.tso, tso_cases[i].tso);
+		assert_int_equal(caps.tso6, tso_cases[i].tso6);
+		assert_int_equal(caps.tso_mtu_l2, tso_cases[i].mtu_l2);
+		assert_int_equal((caps.tx_offloads & CUTS) == CUTS, caps.tso);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_caps_are_claims_less_quirks),
+		cmocka_unit_test(test_caps_of_cutting_segments),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

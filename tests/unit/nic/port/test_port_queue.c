@@ -208,6 +208,78 @@ static void test_queue_no_buffer_is_counted(void **state)
 	free(frames);
 }
 
+/* What ACKs leave in when data has taken every buffer; and then all is as before. */
+static void test_queue_reserve_is_for_control_frames(void **state)
+{
+	uint32_t total = port->tx_pool->size + port->control_pool->size;
+	struct frame *frames = calloc(total + 1, sizeof(*frames));
+	uint32_t data = 0, n;
+
+	while (port_frame_alloc(port, &frames[data], &drops))
+		data++;
+	n = data;
+	while (port_frame_alloc_control(port, &frames[n], &drops)) {
+		assert_int_equal(frames[n].room, PORT_CONTROL_ROOM);
+		assert_in_range(++n, 1, total);
+	}
+	assert_true(n - data >= 512);
+	assert_false(port_frame_alloc(port, &frames[n], &drops));
+	port_free(frames + data, 1);
+	assert_false(port_frame_alloc(port, &frames[n], &drops)); // the reserve stays one
+	assert_true(port_frame_alloc_control(port, &frames[data], &drops));
+	port_free(frames, 1);
+	assert_true(port_frame_alloc(port, &frames[0], &drops));
+	for (uint32_t i = 0; i < n; i++)
+		port_free(frames + i, 1);
+	free(frames);
+}
+
+/* Headers and 20,000 bytes in odd cuts: the chain holds them in order, and goes back whole. */
+static void test_queue_appended_payload_is_chained(void **state)
+{
+	static uint8_t bytes[20000];
+	const struct slice parts[] = {slice_of(bytes, 1), slice_of(bytes + 1, 0),
+				      slice_of(bytes + 1, 5000), slice_of(bytes + 5001, 14999)};
+	struct frame frame = fixture_frame(port, 54, 0x0800, 0);
+	const struct rte_mbuf *mbuf = frame.buffer;
+	uint32_t at = 0, skip = 54;
+
+	for (uint32_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + i / 256);
+	frame.tso_mss = 1460;
+	assert_true(port_frame_append(port, &frame, parts, ARRAY_COUNT(parts), &drops));
+	assert_int_equal(frame.len, 54 + sizeof(bytes));
+	assert_int_equal(mbuf->nb_segs, 10);
+	for (; mbuf; mbuf = mbuf->next) {
+		assert_memory_equal(rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, skip),
+				    bytes + at, mbuf->data_len - skip);
+		at += mbuf->data_len - skip;
+		skip = 0;
+	}
+	assert_int_equal(at, sizeof(bytes));
+	port_free(&frame, 1);
+}
+
+static void test_queue_append_without_buffers_is_counted(void **state)
+{
+	static uint8_t bytes[PORT_TSO_BYTES];
+	const struct slice part = slice_of(bytes, sizeof(bytes));
+	struct frame *frames = calloc(port->tx_pool->size, sizeof(*frames));
+	uint64_t before = fixture_drops(&drops, DROP_PORT_NO_BUFFER);
+	uint32_t n = 0;
+
+	for (;; n++) {
+		frames[n] = fixture_frame(port, 54, 0x0800, 0);
+		frames[n].tso_mss = 1460;
+		if (!port_frame_append(port, &frames[n], &part, 1, &drops))
+			break;
+	}
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_NO_BUFFER), before + 1);
+	for (uint32_t i = 0; i <= n; i++)
+		port_free(frames + i, 1);
+	free(frames);
+}
+
 static int boot(void **state)
 {
 	fixture_boot(devices, 1);
@@ -241,6 +313,9 @@ int main(void)
 		TEST(test_queue_frame_beyond_mtu_is_refused),
 		TEST(test_queue_full_device_waits_in_order_then_drops_counted),
 		TEST(test_queue_no_buffer_is_counted),
+		TEST(test_queue_reserve_is_for_control_frames),
+		TEST(test_queue_appended_payload_is_chained),
+		TEST(test_queue_append_without_buffers_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, boot, stop);

@@ -2,6 +2,7 @@
 #include "tests/unit/nic/tcp/tcp_peer.h"
 
 #include "nic/tcp/tcp_stack.h"
+#include "tests/fakes/fake_tso.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,17 +52,12 @@ static uint8_t flags_of(const char *letters)
 	return flags;
 }
 
-static bool on_emit(void *env, const struct tcp_segment *segment)
+static void note_sent(struct peer *p, const struct tcp_segment *segment)
 {
-	struct peer *p = env;
 	struct peer_sent *s;
 	const uint8_t *h = segment->header.ptr;
 	uint32_t at = 0;
 
-	if (p->emit_fails > 0) {
-		p->emit_fails--;
-		return false;
-	}
 	assert_true(p->sent_count < PEER_SENT_MAX);
 	s = &p->sent[(p->sent_head + p->sent_count++) % PEER_SENT_MAX];
 	assert_true(segment->header.len >= TCP_HEADER_MIN && segment->header.len <= TCP_HEADER_MAX);
@@ -85,6 +81,21 @@ static bool on_emit(void *env, const struct tcp_segment *segment)
 	}
 	assert_int_equal(at, segment->payload_len);
 	s->len = at;
+}
+
+static bool on_emit(void *env, const struct tcp_segment *segment)
+{
+	uint8_t header[TCP_HEADER_MAX];
+	struct tcp_segment part;
+	struct peer *p = env;
+
+	if (p->emit_fails > 0) {
+		p->emit_fails--;
+		return false;
+	}
+	p->emits++;
+	for (uint32_t i = 0; fake_tso_part(segment, i, &part, header); i++)
+		note_sent(p, &part);
 	return true;
 }
 

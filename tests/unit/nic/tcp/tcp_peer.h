@@ -35,6 +35,7 @@ struct peer {
 	uint32_t tsval, tsecr;
 	uint16_t wnd;
 	uint32_t emit_fails; // how many of the next emits are refused
+	uint32_t emits;      // that were not
 
 	struct peer_sent sent[PEER_SENT_MAX];
 	uint32_t sent_head, sent_count;

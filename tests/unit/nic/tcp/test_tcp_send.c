@@ -609,6 +609,62 @@ static void test_icmp_too_big_lowers_the_segment_size(void **state)
 	finish(p);
 }
 
+/* A device that cuts: the same segments, in fewer calls, and never a byte more than cwnd allows. */
+static void test_device_that_cuts_gets_many_segments_at_once(void **state)
+{
+	struct tcp_config config = peer_config();
+	struct peer *p;
+
+	config.tso_bytes = 32 << 10;
+	p = peer_new(&config);
+	peer_handshake(p);
+	peer_write_len(p, 30 * MSS + 7);
+	assert_int_equal(p->sent_count, 10);
+	assert_in_range(p->emits, 2, 3); // the SYN-ACK, and what of ten lies in eight extents
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(peer_expect(p, "A", 1 + i * MSS, 1, NULL)->len, MSS);
+	// A hole: one new segment a duplicate (RFC 3042), then one again, not all that could be.
+	for (int i = 0; i < 3; i++)
+		peer_send(p, "A", 1, 1, "");
+	for (uint32_t i = 10; i < 12; i++)
+		assert_int_equal(peer_expect(p, "A", 1 + i * MSS, 1, NULL)->len, MSS);
+	assert_int_equal(peer_expect(p, "A", 1, 1, NULL)->len, MSS);
+	peer_discard(p);
+	peer_send(p, "A", 1, 1 + 10 * MSS, "");
+	peer_discard(p);
+	while (p->conn->snd_una - p->iss < 1 + 30 * MSS + 7) {
+		peer_send(p, "A", 1, p->conn->snd_max - p->iss, "");
+		for (uint32_t i = 0; i < p->sent_count; i++)
+			assert_true(p->sent[(p->sent_head + i) % PEER_SENT_MAX].len <= MSS);
+		peer_discard(p);
+	}
+	finish(p);
+}
+
+/* The tail leaves with its PSH and FIN on the last piece only, and window and MSS hold. */
+static void test_device_that_cuts_ends_a_reply_as_others_do(void **state)
+{
+	struct tcp_config config = peer_config();
+	struct peer *p;
+
+	config.tso_bytes = 32 << 10;
+	p = peer_new(&config);
+	peer_handshake(p);
+	tcp_close(p->conn);
+	finish(p);
+	p = peer_new(&config);
+	peer_handshake(p);
+	for (uint32_t i = 0; i < 2 * MSS + 9; i++)
+		out_append(tcp_out(p->conn), slice_of_text("x"));
+	tcp_close(p->conn);
+	peer_burst_end(p);
+	assert_int_equal(peer_expect(p, "A", 1, 1, NULL)->len, MSS);
+	assert_int_equal(peer_expect(p, "A", 1 + MSS, 1, NULL)->len, MSS);
+	assert_int_equal(peer_expect(p, "FPA", 1 + 2 * MSS, 1, NULL)->len, 9);
+	assert_int_equal(p->emits, 2);
+	finish(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -633,6 +689,8 @@ int main(void)
 		cmocka_unit_test(test_keepalive_finds_the_dead_and_spares_the_living),
 		cmocka_unit_test(test_blobs_are_held_until_acknowledged),
 		cmocka_unit_test(test_large_reply_leaves_in_bounded_bursts),
+		cmocka_unit_test(test_device_that_cuts_gets_many_segments_at_once),
+		cmocka_unit_test(test_device_that_cuts_ends_a_reply_as_others_do),
 		cmocka_unit_test(test_many_small_extents_are_split_over_segments),
 		cmocka_unit_test(test_abort_gives_references_back),
 		cmocka_unit_test(test_icmp_too_big_lowers_the_segment_size),
