@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/contract.h"
 #include "nic/tcp/tcp_stack.h"
+#include "tests/fakes/fake_tso.h"
 
 #include <stdlib.h>
 
@@ -65,15 +66,14 @@ static struct flow flow_of(int side)
 			 : (struct flow){server, client, 6379, 40000};
 }
 
-static bool on_emit(void *env, const struct tcp_segment *s)
+static void enqueue(struct side *side, const struct tcp_segment *s)
 {
-	struct side *side = env;
 	struct pair *p = side->pair;
 	struct queued *q = &p->queue[(p->head + p->count) % QUEUE_MAX];
 
 	INVARIANT(++p->sent < SENT_MAX);
 	if (p->silent || p->count == QUEUE_MAX)
-		return true; // the network drops it
+		return; // the network drops it
 	q->to = 1 - side->index;
 	q->len = (uint32_t)s->header.len;
 	INVARIANT(q->len + s->payload_len <= SEGMENT_MAX);
@@ -83,6 +83,15 @@ static bool on_emit(void *env, const struct tcp_segment *s)
 		q->len += (uint32_t)s->payload[i].len;
 	}
 	p->count++;
+}
+
+static bool on_emit(void *env, const struct tcp_segment *s)
+{
+	uint8_t header[TCP_HEADER_MAX];
+	struct tcp_segment part;
+
+	for (uint32_t i = 0; fake_tso_part(s, i, &part, header); i++)
+		enqueue(env, &part);
 	return true;
 }
 
@@ -126,6 +135,7 @@ static void open_side(struct pair *p, int index, uint8_t options)
 		.syn_max = options & 1 ? 2 : 0,
 		.time_wait_max = 2,
 		.mtu = 1500,
+		.tso_bytes = options & 32 ? 32 << 10 : 0,
 		.rcv_wnd_bytes = options & 2 ? 5000 : 200000,
 		.snd_high_bytes = 20000,
 		.snd_max_bytes = 60000,

@@ -72,7 +72,8 @@ static bool on_emit(void *env, const struct tcp_segment *s)
 			sum = (uint8_t)(sum + s->payload[i].ptr[j]);
 		len += (uint32_t)s->payload[i].len;
 	}
-	INVARIANT(len == s->payload_len && s->header.len + len <= 1480);
+	INVARIANT(len == s->payload_len && len <= 32 << 10);
+	INVARIANT(s->header.len + (s->tso_mss ? s->tso_mss : len) <= 1480);
 	if (h[13] & TCP_SYN)
 		w->iss = be32_load(h + 4);
 	return true;
@@ -146,6 +147,7 @@ static void start(struct world *w, uint8_t options)
 		.syn_max = 4,
 		.time_wait_max = 2,
 		.mtu = 1500,
+		.tso_bytes = 32 << 10,
 		.rcv_wnd_bytes = options & 1 ? 2000 : 200000,
 		.snd_high_bytes = 2000,
 		.snd_max_bytes = 8000,
