@@ -3,7 +3,8 @@
 
 /*
  * Which flow a frame belongs to, before anybody has validated it: the steering asks on whichever
- * worker received it. Reads within the frame and believes nothing else.
+ * worker received it. Reads within the frame and believes nothing else. And the other way round:
+ * which of our ports make answers arrive where they are wanted.
  */
 
 uint32_t ip4_flow_hash(struct be32 src, struct be32 dst, struct be16 src_port, struct be16 dst_port)
@@ -107,4 +108,26 @@ bool ip_flow_hash(const struct frame *frame, uint32_t *hash)
 	if (likely(type == ETH_TYPE_IP4))
 		return ip4_hash(frame, bytes, hash);
 	return type == ETH_TYPE_IP6 && ip6_hash(frame, bytes, hash);
+}
+
+uint32_t ip_answer_hash(const struct flow *flow)
+{
+	struct be16 from = be16_from_host(flow->remote_port), to = be16_from_host(flow->local_port);
+
+	return ip_addr_is_v4(&flow->remote) ? ip4_flow_hash(ip_addr_v4(&flow->remote),
+							    ip_addr_v4(&flow->local), from, to)
+					    : ip6_flow_hash(&flow->remote, &flow->local, from, to);
+}
+
+uint16_t ip_source_port(const struct flow *flow, uint16_t lowest, uint16_t queue, uint16_t queues)
+{
+	struct flow tried = *flow;
+
+	do {
+		if (port_hash_owner(ip_answer_hash(&tried), queues) == queue)
+			return tried.local_port;
+		tried.local_port =
+			tried.local_port == UINT16_MAX ? lowest : (uint16_t)(tried.local_port + 1);
+	} while (tried.local_port != flow->local_port);
+	return flow->local_port;
 }

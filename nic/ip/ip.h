@@ -86,6 +86,16 @@ void ip_set_tx(struct ip_stack *ip, void (*tx)(void *arg, struct frame *frame), 
  */
 bool ip_flow_hash(const struct frame *frame, uint32_t *hash);
 
+/* The hash that the answers of a flow of ours will have. Any thread. */
+uint32_t ip_answer_hash(const struct flow *flow);
+
+/*
+ * For an active open: the first local port from flow->local_port on, and from `lowest` on beyond
+ * the last, whose answers the NIC spreads to `queue` of its `queues`; flow->local_port if there is
+ * none. Any thread.
+ */
+uint16_t ip_source_port(const struct flow *flow, uint16_t lowest, uint16_t queue, uint16_t queues);
+
 /*
  * Validates one frame (RFC 791, 1122, 826, 8200, 4443, 4861) and says what it is. now_ns is the
  * time of the burst. For IP_ERROR, packet->flow, hash and protocol are those of the flow of ours

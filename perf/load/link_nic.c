@@ -21,6 +21,7 @@
  */
 
 #define PORTS_FIRST         1024
+#define QUEUE               0 // the one that is polled
 #define PORT_TRIES          64 // for one that is free
 #define NEIGHBOURS          16
 #define PEERS               64
@@ -161,31 +162,20 @@ static const struct tcp_ops nic_tcp_ops = {
 
 /* --- what the engine asks for --- */
 
-/* Of the flow as its answers come in. */
-static uint32_t flow_hash(const struct flow *flow)
-{
-	bool v4 = ip_addr_is_v4(&flow->remote);
-	uint32_t skip = v4 ? 12 : 0, bytes = 16 - skip;
-	uint8_t tuple[36];
-
-	memcpy(tuple, flow->remote.bytes + skip, bytes);
-	memcpy(tuple + bytes, flow->local.bytes + skip, bytes);
-	be16_store(tuple + 2 * bytes, flow->remote_port);
-	be16_store(tuple + 2 * bytes + 2, flow->local_port);
-	return port_flow_hash(tuple, 2 * bytes + 4);
-}
-
+/* The next port whose answers arrive at the queue that is polled. */
 static struct flow next_flow(struct link_nic *l)
 {
-	uint16_t port = l->next_port;
-
-	l->next_port = port == UINT16_MAX ? PORTS_FIRST : (uint16_t)(port + 1);
-	return (struct flow){
+	struct flow flow = {
 		.local = l->local,
 		.remote = l->remote,
-		.local_port = port,
+		.local_port = l->next_port,
 		.remote_port = (uint16_t)l->options->port,
 	};
+
+	flow.local_port = ip_source_port(&flow, PORTS_FIRST, QUEUE, port_queues(l->port));
+	l->next_port =
+		flow.local_port == UINT16_MAX ? PORTS_FIRST : (uint16_t)(flow.local_port + 1);
+	return flow;
 }
 
 static bool open_udp(struct link_nic *l, struct load_client *client)
@@ -207,7 +197,7 @@ static bool nic_open(struct load_link *link, struct load_client *client)
 	for (uint32_t i = 0; i < PORT_TRIES; i++) {
 		struct flow flow = next_flow(l);
 		struct tcp_conn *conn =
-			tcp_connect(l->tcp, &flow, flow_hash(&flow), l->peer, l->now_ns);
+			tcp_connect(l->tcp, &flow, ip_answer_hash(&flow), l->peer, l->now_ns);
 
 		if (!conn)
 			continue;
@@ -519,7 +509,7 @@ struct load_link *link_nic_new_on(const struct load_options *options, struct por
 	l->link.ops = &nic_ops;
 	l->options = options;
 	l->port = port;
-	l->queue = port_queue(port, 0);
+	l->queue = port_queue(port, QUEUE);
 	l->now_ns = clock_now_ns();
 	(void)parse_address(options->server, &l->remote); // the options are checked
 	secret_fill(&random, sizeof(random));

@@ -93,6 +93,37 @@ static void test_flow_hash_reads_only_flows(void **state)
 	}
 }
 
+/* Ports of an active open: the first whose answers come to the queue, around the end if need be. */
+static void test_source_port_lands_on_the_wanted_queue(void **state)
+{
+	static const uint16_t firsts[] = {1024, 40000, 65534, 65535};
+	struct fixture *f = *state;
+
+	assert_int_equal(fixture_input_hex(f, FRAME_TCP_SYN), IP_TCP);
+	// What answers us is the flow of the frame the other way round.
+	assert_int_equal(ip_answer_hash(&f->packet.flow), f->packet.hash);
+	for (uint16_t queues = 1; queues <= 16; queues++)
+		for (uint16_t queue = 0; queue < queues; queue++)
+			for (size_t i = 0; i < ARRAY_COUNT(firsts); i++) {
+				struct flow flow = f->packet.flow;
+				uint16_t port;
+
+				flow.local_port = firsts[i];
+				port = ip_source_port(&flow, 1024, queue, queues);
+				while (flow.local_port != port) {
+					assert_int_not_equal(
+						port_hash_owner(ip_answer_hash(&flow), queues),
+						queue);
+					flow.local_port = flow.local_port == UINT16_MAX
+								  ? 1024
+								  : flow.local_port + 1;
+				}
+				assert_int_equal(port_hash_owner(ip_answer_hash(&flow), queues),
+						 queue);
+			}
+	assert_int_equal(ip_source_port(&f->packet.flow, 1024, 5, 2), f->packet.flow.local_port);
+}
+
 /* A truncated frame has a reason to be dropped at every length, and no byte beyond it is read. */
 static void test_frame_cut_anywhere_is_dropped_and_counted(void **state)
 {
@@ -201,6 +232,7 @@ int main(void)
 		TEST(test_hash_of_the_port_is_taken),
 		TEST(test_flow_hash_is_the_packets_hash),
 		TEST(test_flow_hash_reads_only_flows),
+		TEST(test_source_port_lands_on_the_wanted_queue),
 		TEST(test_frame_cut_anywhere_is_dropped_and_counted),
 		TEST(test_l4_cut_anywhere_is_dropped_and_counted),
 		TEST(test_ip_options_are_skipped_or_refused),
