@@ -27,6 +27,12 @@ uint8_t *eth_start(const struct ip_stack *ip, uint8_t *data, const uint8_t *dst,
 	return data + ip->l2_len;
 }
 
+void eth_group_mac(const struct ip_addr *group, uint8_t *mac)
+{
+	mac[0] = mac[1] = 0x33;
+	memcpy(mac + 2, group->bytes + 12, 4);
+}
+
 uint32_t eth_payload(const struct frame *frame, uint16_t *type)
 {
 	const struct eth_header *eth = (const struct eth_header *)frame->data;

@@ -5,9 +5,9 @@
 
 /*
  * ICMPv6 (RFC 4443): answers echo, hands errors about our flows up, says that a port or protocol is
- * not served here, and passes neighbour discovery to nd.c. What is sent is limited in rate together
- * with ICMP, and never about an error, a group or nobody. Called by ip6.c and udp.c on the worker
- * that received the frame.
+ * not served here, and passes neighbour discovery to nd.c, questions about groups to mld.c. What is
+ * sent is limited in rate together with ICMP, and never about an error, a group or nobody. Called
+ * by ip6.c and udp.c on the worker that received the frame.
  */
 
 #define QUOTE_BYTES_MAX (IP6_MTU_MIN - sizeof(struct ip6_header) - sizeof(struct icmp_header))
@@ -143,6 +143,8 @@ enum ip_verdict icmp6_input(struct ip_stack *ip, const struct frame *frame,
 		return nd_input(ip, frame, message);
 	if (ip_addr_is_none(&header->src))
 		return ip_drop(ip, DROP_IP6_SOURCE);
+	if (icmp->type == ICMP6_MLD_QUERY)
+		return mld_query(ip, frame, message);
 	if (icmp->type == ICMP6_ECHO && icmp->code == 0)
 		return echo(ip, frame, packet);
 	if (icmp6_is_error(icmp->type))

@@ -11,8 +11,8 @@
 /*
  * The stack as its worker sees it: set up by the main thread, then one ip_input() per received
  * frame and one ip_tick() per loop. Steering asks ip_flow_hash() first (flow_hash.c), on whichever
- * worker received the frame. Layers are in eth.c, arp.c, nd.c, ip4.c, ip6.c, icmp.c, icmp6.c and
- * udp.c, what leaves in output.c.
+ * worker received the frame. Layers are in eth.c, arp.c, nd.c, mld.c, ip4.c, ip6.c, icmp.c, icmp6.c
+ * and udp.c, what leaves in output.c.
  */
 
 #define REACHABLE_DEFAULT_NS (30 * NS_PER_S) // RFC 4861 REACHABLE_TIME
@@ -193,8 +193,10 @@ static void look_after_neighbours(struct ip_stack *ip)
 	if (neigh_announcement_due(ip->neighbours, ip->now_ns)) {
 		if (ip->address.raw != 0)
 			arp_announce(ip);
-		if (ip->has_ip6)
+		if (ip->has_ip6) {
+			mld_announce(ip);
 			nd_announce(ip);
+		}
 	}
 	if (ip->gateway.raw != 0) {
 		struct ip_addr gateway = ip_addr_from_v4(ip->gateway);

@@ -140,6 +140,9 @@ enum ip_verdict udp_input(struct ip_stack *ip, const struct frame *frame, struct
 /* The Ethernet header that frames of ours begin with; returns where the IP header follows. */
 uint8_t *eth_start(const struct ip_stack *ip, uint8_t *data, const uint8_t *dst, uint16_t type);
 
+/* The Ethernet address of an IPv6 group (RFC 2464 7). */
+void eth_group_mac(const struct ip_addr *group, uint8_t *mac);
+
 /* Where the payload of a frame begins that may have a tag, and its type. 0: too short for one. */
 uint32_t eth_payload(const struct frame *frame, uint16_t *type);
 
@@ -207,6 +210,10 @@ void arp_announce(struct ip_stack *ip);
 /* The same for IPv6 (RFC 4861 7.2.2, 7.2.6). */
 void nd_solicit(struct ip_stack *ip, const struct ip_addr *target);
 void nd_announce(struct ip_stack *ip);
+
+/* To the groups of our IPv6 addresses (RFC 3810): unasked, and in answer to a query. */
+void mld_announce(struct ip_stack *ip);
+enum ip_verdict mld_query(struct ip_stack *ip, const struct frame *frame, struct slice bytes);
 
 /* Either, as the address wants. */
 void ip_ask(struct ip_stack *ip, const struct ip_addr *target);

@@ -10,13 +10,6 @@
 
 static const struct ip_addr all_nodes = {{0xff, 0x02, [15] = 1}};
 
-/* The Ethernet address of a group (RFC 2464 7). */
-static void group_mac(const struct ip_addr *group, uint8_t *mac)
-{
-	mac[0] = mac[1] = 0x33;
-	memcpy(mac + 2, group->bytes + 12, 4);
-}
-
 struct nd_out {
 	uint8_t type;
 	uint8_t option;
@@ -39,7 +32,7 @@ static void send_nd(struct ip_stack *ip, const struct nd_out *nd)
 		.l4_len = sizeof(*message) + sizeof(*option),
 	};
 
-	group_mac(&nd->dst, to_group);
+	eth_group_mac(&nd->dst, to_group);
 	if (!icmp6_start(ip, &reply, &frame))
 		return;
 	message = (struct nd_message *)(frame.data + frame.l2_len + frame.l3_len);

@@ -131,8 +131,11 @@ struct ip6_extension {
 #define ICMP6_PARAMETER     4
 #define ICMP6_ECHO          128
 #define ICMP6_ECHO_REPLY    129
+#define ICMP6_MLD_QUERY     130
+#define ICMP6_MLD_REPORT    131
 #define ICMP6_SOLICITATION  135
 #define ICMP6_ADVERTISEMENT 136
+#define ICMP6_MLD2_REPORT   143
 #define ICMP6_CODE_PORT     4 // of ICMP6_UNREACHABLE
 #define ICMP6_CODE_NEXT     1 // of ICMP6_PARAMETER: unknown next header
 
@@ -158,6 +161,24 @@ struct nd_mac_option {
 	uint8_t mac[ETH_MAC_BYTES];
 } WIRE_FORMAT;
 
+#define MLD2_IS_EXCLUDE                                                                            \
+	2 // record types of RFC 3810 5.2.12: no source is, now on is to be, left out
+#define MLD2_TO_EXCLUDE 4
+
+/* RFC 2710 3; a query of RFC 3810 is longer. */
+struct mld_message {
+	struct icmp_header header;
+	struct ip_addr group;
+} WIRE_FORMAT;
+
+/* Of a report, without sources (RFC 3810 5.2). */
+struct mld2_record {
+	uint8_t type;
+	uint8_t aux_len;
+	struct be16 sources_count;
+	struct ip_addr group;
+} WIRE_FORMAT;
+
 /* RFC 768 */
 struct udp_header {
 	struct be16 src_port;
@@ -180,4 +201,6 @@ _Static_assert(sizeof(struct ip4_header) == 20, "RFC 791");
 _Static_assert(sizeof(struct icmp_header) == 8, "RFC 792");
 _Static_assert(sizeof(struct ip6_header) == 40, "RFC 8200");
 _Static_assert(sizeof(struct nd_message) == 24, "RFC 4861");
+_Static_assert(sizeof(struct mld_message) == 24, "RFC 2710");
+_Static_assert(sizeof(struct mld2_record) == 20, "RFC 3810");
 _Static_assert(sizeof(struct udp_header) == 8, "RFC 768");

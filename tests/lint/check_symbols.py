@@ -16,7 +16,7 @@ PREFIXES = {
     "base": ["worker_role", "ctrl_role", "rcu_"],
     "nic": ["drop_reason_"],
     "nic/port": ["port_"],
-    "nic/ip": ["eth_", "arp_", "ip_", "ip4_", "ip6_", "nd_", "icmp_", "icmp6_", "udp_",
+    "nic/ip": ["eth_", "arp_", "ip_", "ip4_", "ip6_", "nd_", "mld_", "icmp_", "icmp6_", "udp_",
                "neigh_"],
     "nic/tcp": ["tcp_"],
     "dataplane/table": ["table_", "item_", "access_", "evict_", "ghost_", "expire_", "reclaim_", "stable_",

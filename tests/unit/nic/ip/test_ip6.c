@@ -540,7 +540,102 @@ static void test_start_is_announced(void **state)
 	struct fixture *f = *state;
 
 	ip_tick(f->ip, f->now_ns);
-	assert_int_equal(f->sent_count, 3 + 2); // ARP, both IPv6 addresses; the two gateways
+	// ARP, the groups that we listen to, both IPv6 addresses; the two gateways.
+	assert_int_equal(f->sent_count, 4 + 2);
+}
+
+#define ROUTER_ALERT "3a00050200000100"
+#define QUERY        "8200000027100000 00000000000000000000000000000000"
+#define OUR_GROUP    "ff0200000000000000000001ff000002"
+
+/* RFC 3810 6.2, 8.2.1 and what RFC 3810 6.2 says to ignore. */
+static const struct {
+	const char *name;
+	struct frame6 frame;
+	const char *drops;
+	const char *dst;    // of the answer, NULL: none
+	const char *answer; // hex of it, but for its checksum
+} queries[] = {
+	{"about all groups",
+	 {.payload = QUERY "02000000", .dst = "ff02::1"},
+	 "",
+	 "ff02::16",
+	 "8f00 00000001 02000000" OUR_GROUP},
+	{"about ours",
+	 {.payload = "8200000000000000" OUR_GROUP "02000000", .dst = GROUP},
+	 "",
+	 "ff02::16",
+	 "8f00 00000001 02000000" OUR_GROUP},
+	{"of version 1",
+	 {.payload = QUERY, .dst = "ff02::1"},
+	 "",
+	 GROUP,
+	 "8300 00000000" OUR_GROUP},
+	{"about another group",
+	 {.payload = "8200000000000000 ff0200000000000000000001ff000003 02000000"},
+	 "",
+	 NULL,
+	 NULL},
+	{"too short", {.payload = "8200000027100000"}, "icmp_bad", NULL, NULL},
+	{"from beyond the link", {.payload = QUERY, .hop_limit = 2}, "icmp_bad", NULL, NULL},
+	{"from a global address", {.payload = QUERY, .src = PEER6}, "icmp_bad", NULL, NULL},
+	{"without router alert",
+	 {.payload = QUERY, .next = IP_PROTOCOL_ICMP6},
+	 "icmp_bad",
+	 NULL,
+	 NULL},
+};
+
+static void test_listened_groups_are_reported(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_COUNT(queries); i++) {
+		struct frame6 frame = queries[i].frame;
+		uint8_t expected[64], message[64];
+		const uint8_t *ip;
+		uint32_t len;
+
+		print_message("%s\n", queries[i].name);
+		fixture_clear_sent(f);
+		fixture_drops(f);
+		frame.upper = IP_PROTOCOL_ICMP6;
+		frame.src = frame.src ? frame.src : "fe80::1";
+		frame.hop_limit = frame.hop_limit ? frame.hop_limit : 1;
+		frame.dst_mac = frame.dst ? "333300000001" : NULL;
+		if (frame.next != IP_PROTOCOL_ICMP6)
+			frame.before = ROUTER_ALERT;
+		f->now_ns += 11 * 1000000000ull;
+		assert_int_equal(input6(f, &frame), IP_DONE);
+		assert_string_equal(fixture_drops(f), queries[i].drops);
+		assert_int_equal(f->sent_count, queries[i].dst != NULL);
+		if (!queries[i].dst)
+			continue;
+		ip = sent6(f, OUR6_LOCAL, queries[i].dst);
+		assert_int_equal(ip[7], 1);
+		len = hex6(queries[i].answer, expected);
+		memcpy(message, ip + 48, 2);
+		memcpy(message + 2, ip + 52, len - 2);
+		assert_memory_equal(message, expected, len);
+	}
+}
+
+static void test_queries_cannot_make_a_storm(void **state)
+{
+	struct fixture *f = *state;
+	const struct frame6 query = {.payload = QUERY "02000000",
+				     .dst_mac = "333300000001",
+				     .before = ROUTER_ALERT,
+				     .upper = IP_PROTOCOL_ICMP6,
+				     .src = "fe80::1",
+				     .dst = "ff02::1",
+				     .hop_limit = 1};
+
+	f->now_ns += 11 * 1000000000ull;
+	for (uint32_t i = 0; i < 1000; i++)
+		assert_int_equal(input6(f, &query), IP_DONE);
+	assert_in_range(f->sent_count, 1, 200);
+	fixture_clear_sent(f);
 }
 
 static int setup_vlan(void **state)
@@ -648,6 +743,8 @@ int main(void)
 		TEST(test_closed_udp_port_is_reported, setup),
 		TEST(test_allow_from_counts_strangers, setup),
 		TEST(test_start_is_announced, setup),
+		TEST(test_listened_groups_are_reported, setup),
+		TEST(test_queries_cannot_make_a_storm, setup),
 		TEST(test_only_our_vlan_is_heard_and_answered, setup_vlan),
 		TEST(test_tag_that_the_port_took_off_counts, setup_vlan),
 		TEST(test_arp_is_answered_in_our_vlan, setup_vlan),
