@@ -17,7 +17,9 @@ static bool is_number(const struct item *item, int64_t *number)
 {
 	struct slice value = item_value(item);
 
-	return item_encoding(item) == ITEM_PLAIN && value.len <= INT_TEXT_MAX &&
+	enum item_encoding encoding = item_encoding(item);
+
+	return (encoding == ITEM_PLAIN || encoding == ITEM_STALE) && value.len <= INT_TEXT_MAX &&
 	       number_parse_i64(value, number);
 }
 

@@ -83,6 +83,7 @@ struct cmd_counters {
 	counter mc_touch_hits, mc_touch_misses, mc_delete_hits, mc_delete_misses;
 	counter mc_incr_hits, mc_incr_misses, mc_decr_hits, mc_decr_misses;
 	counter mc_cas_hits, mc_cas_misses, mc_cas_badval;
+	counter mc_cmd_meta;
 	counter mc_get_expired, mc_get_flushed, mc_protocol_errors;
 	counter resp_protocol_errors;
 };

@@ -2,6 +2,7 @@
 #include "dataplane/command/kv.h"
 
 #include "base/number.h"
+#include "dataplane/command/kv_internal.h"
 #include "dataplane/command/kv_number.h"
 
 #include <stdatomic.h>
@@ -60,9 +61,8 @@ static enum table_status put_new(struct table_thread *t, struct table_change *ch
 	return status;
 }
 
-/* Stores two pieces of value, inline or in a blob by their length. */
-static enum table_status put(struct table_thread *t, struct table_change *change,
-			     const struct item_spec *options, struct slice head, struct slice tail)
+enum table_status kv__put(struct table_thread *t, struct table_change *change,
+			  const struct item_spec *options, struct slice head, struct slice tail)
 {
 	struct item_spec spec = *options;
 	enum table_status status;
@@ -101,15 +101,28 @@ static struct slice store_value(const struct kv_store *s)
 	return s->blob ? slice_of(s->blob->bytes, s->blob->len) : s->value;
 }
 
-static enum table_status put_store(struct table_thread *t, struct table_change *change,
-				   const struct kv_store *s)
+enum table_status kv__put_again(struct table_thread *t, struct table_change *change,
+				const struct item_spec *options, const struct item *old)
 {
-	const struct item_spec options = {.expire_ms = s->expire_ms, .mc_flags = s->flags};
+	if (item_blob(old))
+		return put_shared(t, change, options, item_blob(old));
+	return kv__put(t, change, options, item_value(old), (struct slice){0});
+}
 
+static enum table_status put_store(struct table_thread *t, struct table_change *change,
+				   const struct kv_store *s, const struct item *old, bool stale)
+{
+	struct item_spec options = {.expire_ms = s->expire_ms, .mc_flags = s->flags};
+
+	if (unlikely(stale)) {
+		options.expire_ms = item_expire_ms(old);
+		options.encoding = ITEM_STALE;
+		options.marks = item_marks(old) & ITEM_WON;
+	}
 	// A short value gains nothing from a blob of its own.
 	if (s->blob && s->blob->len > ITEM_VALUE_INLINE_MAX)
 		return put_shared(t, change, &options, s->blob);
-	return put(t, change, &options, store_value(s), (struct slice){0});
+	return kv__put(t, change, &options, store_value(s), (struct slice){0});
 }
 
 static enum table_status put_concat(struct table_thread *t, struct table_change *change,
@@ -120,8 +133,15 @@ static enum table_status put_concat(struct table_thread *t, struct table_change 
 	struct slice piece = store_value(s);
 
 	if (s->mode == KV_APPEND)
-		return put(t, change, &options, item_value(old), piece);
-	return put(t, change, &options, piece, item_value(old));
+		return kv__put(t, change, &options, item_value(old), piece);
+	return kv__put(t, change, &options, piece, item_value(old));
+}
+
+/* A late answer for a value that was made stale meanwhile: better than none, and stale as well. */
+static bool stores_stale(const struct kv_store *s, const struct item *old)
+{
+	return s->mode == KV_CAS && s->or_stale && s->cas_unique != 0 &&
+	       s->cas_unique < item_version(old);
 }
 
 /* Whether the mode lets the store go on, given what is there. KV_STORED: it does. */
@@ -138,13 +158,16 @@ static enum kv_result store_allowed(const struct kv_store *s, const struct item 
 	case KV_PREPEND:
 		if (!old)
 			return KV_NOT_STORED;
+		if (s->cas_unique != 0 && s->cas_unique != item_version(old))
+			return KV_EXISTS;
 		if (item_value(old).len + store_value(s).len > s->value_max)
 			return KV_TOO_LARGE;
 		return KV_STORED;
 	case KV_CAS:
 		if (!old)
 			return KV_NOT_FOUND;
-		return item_version(old) == s->cas_unique ? KV_STORED : KV_EXISTS;
+		return item_version(old) == s->cas_unique || stores_stale(s, old) ? KV_STORED
+										  : KV_EXISTS;
 	}
 	return KV_NOT_STORED;
 }
@@ -168,19 +191,48 @@ enum kv_result kv_store(struct table_thread *t, struct kv_store *s)
 		if (s->mode == KV_APPEND || s->mode == KV_PREPEND)
 			status = put_concat(t, &change, s, old);
 		else
-			status = put_store(t, &change, s);
+			status = put_store(t, &change, s, old, old && stores_stale(s, old));
 	} while (status == TABLE_CONFLICT);
+	s->version = change.version;
 	return status == TABLE_OK ? KV_STORED : KV_NO_MEMORY;
 }
 
-enum kv_result kv_delete(struct table_thread *t, const struct table_key *key)
+/* The same value under a new version, which is what tells it from the one before. */
+static enum table_status put_stale(struct table_thread *t, struct table_change *change,
+				   const struct item *old, const struct kv_delete *how)
+{
+	const struct item_spec options = {
+		.expire_ms = how->new_expiry ? how->expire_ms : item_expire_ms(old),
+		.mc_flags = item_mc_flags(old),
+		.encoding = ITEM_STALE,
+		.marks = item_marks(old) & ITEM_FETCHED,
+	};
+
+	return kv__put_again(t, change, &options, old);
+}
+
+enum kv_result kv_delete(struct table_thread *t, const struct table_key *key,
+			 const struct kv_delete *how)
 {
 	struct table_change change = {.key = *key, .expected = TABLE_ANY};
+	bool looks = how->cas_unique != 0 || how->to_stale;
+	enum table_status status;
 
-	// It has no expectation that could fail, but what it unlinks needs a place to wait.
-	if (table_commit_one(t, &change) != TABLE_OK)
+	do {
+		const struct item *old = looks ? table_peek(t, key) : NULL;
+
+		if (looks && !old)
+			return KV_NOT_FOUND;
+		if (how->cas_unique != 0 && item_version(old) != how->cas_unique)
+			return KV_EXISTS;
+		change.expected = looks ? old : TABLE_ANY;
+		status = how->to_stale ? put_stale(t, &change, old, how)
+				       : table_commit_one(t, &change);
+	} while (status == TABLE_CONFLICT);
+	// What is unlinked needs a place to wait, and what is kept is made anew.
+	if (status != TABLE_OK)
 		return KV_NO_MEMORY;
-	return change.old ? KV_DELETED : KV_NOT_FOUND;
+	return looks || change.old ? KV_DELETED : KV_NOT_FOUND;
 }
 
 /*
@@ -194,8 +246,45 @@ static bool counter_parse(const struct item *item, uint64_t *value)
 	return kv_number_u64(item_value(item), value);
 }
 
-enum kv_result kv_arith(struct table_thread *t, const struct table_key *key, bool increment,
-			uint64_t delta, uint64_t *value)
+static enum table_status create_counter(struct table_thread *t, const struct table_key *key,
+					struct kv_arith *a)
+{
+	struct table_change change = {.key = *key, .expected = TABLE_ABSENT};
+	const struct item_spec options = {.expire_ms = a->initial_expire_ms};
+	uint8_t text[NUMBER_TEXT_MAX];
+	struct slice digits = slice_of(text, number_encode_u64(a->initial, text));
+	enum table_status status = kv__put(t, &change, &options, digits, (struct slice){0});
+
+	a->created = status == TABLE_OK;
+	a->value = a->initial;
+	a->version = change.version;
+	return status;
+}
+
+static enum table_status change_counter(struct table_thread *t, const struct table_key *key,
+					const struct item *old, uint64_t n, struct kv_arith *a)
+{
+	uint8_t text[NUMBER_TEXT_MAX];
+	struct slice digits = slice_of(text, number_encode_u64(n, text));
+	size_t old_len = item_value(old).len;
+	bool fits = digits.len <= old_len; // memcached then writes into the item that is there
+	const struct item_spec options = {
+		.expire_ms = a->new_expiry ? a->expire_ms : item_expire_ms(old),
+		.mc_flags = item_mc_flags(old),
+		.encoding = fits ? item_encoding(old) : ITEM_PLAIN,
+		.marks = fits ? item_marks(old) : 0,
+	};
+	struct table_change change = {.key = *key, .expected = old};
+	enum table_status status = kv__put(t, &change, &options, digits,
+					   slice_of(blanks, fits ? old_len - digits.len : 0));
+
+	a->value = n;
+	a->version = change.version;
+	a->before_expire_ms = item_expire_ms(old);
+	return status;
+}
+
+enum kv_result kv_arith(struct table_thread *t, const struct table_key *key, struct kv_arith *a)
 {
 	enum table_status status;
 
@@ -203,54 +292,25 @@ enum kv_result kv_arith(struct table_thread *t, const struct table_key *key, boo
 		const struct item *old = table_find(t, key);
 		uint64_t n;
 
-		if (!old)
+		if (!old && !a->creates)
 			return KV_NOT_FOUND;
+		if (!old) {
+			status = create_counter(t, key, a);
+			continue;
+		}
+		if (item_value(old).len == 0)
+			return KV_NON_NUMERIC;
+		if (a->cas_unique != 0 && item_version(old) != a->cas_unique)
+			return KV_EXISTS;
 		if (!counter_parse(old, &n))
 			return KV_NON_NUMERIC;
-		if (increment)
-			n += delta;
+		if (a->increment)
+			n += a->delta;
 		else
-			n = delta > n ? 0 : n - delta;
-
-		uint8_t text[NUMBER_TEXT_MAX];
-		struct slice digits = slice_of(text, number_encode_u64(n, text));
-		size_t old_len = item_value(old).len;
-		size_t pad = old_len > digits.len ? old_len - digits.len : 0;
-		const struct item_spec options = {.expire_ms = item_expire_ms(old),
-						  .mc_flags = item_mc_flags(old)};
-		struct table_change change = {.key = *key, .expected = old};
-
-		status = put(t, &change, &options, digits, slice_of(blanks, pad));
-		*value = n;
+			n = a->delta > n ? 0 : n - a->delta;
+		status = change_counter(t, key, old, n, a);
 	} while (status == TABLE_CONFLICT);
 	return status == TABLE_OK ? KV_STORED : KV_NO_MEMORY;
-}
-
-enum kv_result kv_touch(struct table_thread *t, const struct table_key *key, uint64_t expire_ms,
-			struct kv_touched *touched)
-{
-	enum table_status status;
-
-	do {
-		const struct item *old = table_find(t, key);
-
-		if (!old)
-			return KV_NOT_FOUND;
-		*touched = (struct kv_touched){old, item_version(old)};
-		if (item_expire_ms(old) == expire_ms)
-			return KV_TOUCHED;
-		const struct item_spec options = {.expire_ms = expire_ms,
-						  .mc_flags = item_mc_flags(old)};
-		struct table_change change = {.key = *key, .expected = old};
-
-		if (item_blob(old))
-			status = put_shared(t, &change, &options, item_blob(old));
-		else
-			status = put(t, &change, &options, item_value(old), (struct slice){0});
-		if (status == TABLE_OK)
-			touched->version = change.version;
-	} while (status == TABLE_CONFLICT);
-	return status == TABLE_OK ? KV_TOUCHED : KV_NO_MEMORY;
 }
 
 void kv_flush_schedule(uint64_t at_ms)

@@ -42,23 +42,50 @@ struct kv_store {
 	struct blob *blob;   // a long value, or NULL; the item takes a reference of its own
 	uint32_t flags;      // append and prepend keep those of the item
 	uint64_t expire_ms;  // Unix ms; 0 never; KV_EXPIRED at once; append and prepend keep it
-	uint64_t cas_unique; // KV_CAS
+	uint64_t cas_unique; // KV_CAS; of append and prepend 0: whatever is there
+	bool or_stale;       // KV_CAS: a unique older than the item's stores a stale value
 	uint64_t value_max;  // longest result of append and prepend, bytes
+	uint64_t version;    // out: the cas unique of what was stored
 };
 
 #define KV_EXPIRED 1 // expire_ms of an item that is stored and gone (memcached's negative exptime)
 
 enum kv_result kv_store(struct table_thread *t, struct kv_store *store);
 
-/* KV_DELETED, KV_NOT_FOUND or KV_NO_MEMORY. */
-enum kv_result kv_delete(struct table_thread *t, const struct table_key *key);
+/* What a deletion wants to be so, and does instead (the meta command md). All zero: plain. */
+struct kv_delete {
+	uint64_t cas_unique; // 0: whatever is there
+	bool to_stale;       // keep the value, outdated: the next reader is told to renew it
+	bool new_expiry;     // of what is kept
+	uint64_t expire_ms;
+};
+
+/* KV_DELETED, KV_NOT_FOUND, KV_EXISTS (another cas unique) or KV_NO_MEMORY. */
+enum kv_result kv_delete(struct table_thread *t, const struct table_key *key,
+			 const struct kv_delete *how);
 
 /*
- * Adds or subtracts (never below 0); wraps at 2^64 upward. *value is the result. As in memcached
- * a result that is shorter than the value it replaces is padded with blanks to the old length.
+ * Adds or subtracts (never below 0); wraps at 2^64 upward. As in memcached a result that is shorter
+ * than the value it replaces is padded with blanks to the old length.
  */
-enum kv_result kv_arith(struct table_thread *t, const struct table_key *key, bool increment,
-			uint64_t delta, uint64_t *value);
+struct kv_arith {
+	bool increment;
+	uint64_t delta;
+	uint64_t cas_unique; // 0: whatever is there
+	bool new_expiry;     // of a counter that is there
+	uint64_t expire_ms;
+	bool creates; // with these, if it is not there
+	uint64_t initial;
+	uint64_t initial_expire_ms;
+	// Out:
+	bool created;
+	uint64_t value, version;
+	uint64_t before_expire_ms; // of a counter that was there
+};
+
+/* KV_STORED, KV_NOT_FOUND, KV_EXISTS, KV_NON_NUMERIC or KV_NO_MEMORY. */
+enum kv_result kv_arith(struct table_thread *t, const struct table_key *key,
+			struct kv_arith *arith);
 
 /* An item as it was found, and the version (cas unique) that it has since. */
 struct kv_touched {
@@ -72,6 +99,37 @@ struct kv_touched {
  */
 enum kv_result kv_touch(struct table_thread *t, const struct table_key *key, uint64_t expire_ms,
 			struct kv_touched *touched);
+
+/* A read with consequences (the meta command mg). Times are Unix ms; 0: never. */
+struct kv_fetch {
+	bool quiet; // not to be noted as an access
+	bool creates;
+	uint64_t initial_expire_ms; // of the empty item that a miss then leaves
+	bool new_expiry;
+	uint64_t expire_ms;
+	bool renews; // whoever reads it with less left than this is told to
+	uint64_t renew_below_s;
+	// Out: the item as it was found, or the empty one.
+	const struct item *item;
+	uint64_t version;
+	uint64_t before_expire_ms; // 0 if it was not there
+	uint32_t idle_s;
+	bool fetched; // before
+	bool stale;
+	bool won;     // the caller is the one to renew it
+	bool awaited; // another client was told to
+	bool created;
+};
+
+/*
+ * KV_HIT, KV_NOT_FOUND or KV_NO_MEMORY. Of all who read a value that is stale or about to expire,
+ * or is not there, exactly one has won: until it is stored anew, or made stale once more.
+ */
+enum kv_result kv_fetch(struct table_thread *t, const struct table_key *key, uint64_t now_ms,
+			struct kv_fetch *fetch);
+
+/* Whole seconds that are left, rounded up, as memcached's clock has them; UINT64_MAX: for ever. */
+uint64_t kv_seconds_left(uint64_t expire_ms, uint64_t now_ms);
 
 /*
  * The delayed flush of the process: one pending time (Unix ms), which the next call replaces; 0

@@ -30,11 +30,11 @@ struct slice item_value(const struct item *item)
 	const struct blob *blob = item_blob(item);
 
 	if (blob)
-		return slice_of(blob->bytes, item->value_len);
+		return slice_of(blob->bytes, item__value_len(item));
 
 	struct slice key = item_key(item);
 
-	return slice_of(key.ptr + key.len, item->value_len);
+	return slice_of(key.ptr + key.len, item__value_len(item));
 }
 
 uint64_t item_expire_ms(const struct item *item)
@@ -55,6 +55,11 @@ uint32_t item_mc_flags(const struct item *item)
 enum item_encoding item_encoding(const struct item *item)
 {
 	return (enum item_encoding)(item__flags(item) >> ITEM_ENCODING_BIT & 3);
+}
+
+uint32_t item_marks(const struct item *item)
+{
+	return item__marks_value_len(item) >> VALUE_LEN_BITS;
 }
 
 uint64_t item_version(const struct item *item)
@@ -197,7 +202,7 @@ struct item *table_item_new(struct table_thread *t, const struct item_spec *spec
 
 	atomic_init(&item->version_flags, flags);
 	atomic_init(&item->lru_key_len, key_len << LRU_BITS | t->access_first);
-	item->value_len = (uint32_t)value_len;
+	atomic_init(&item->marks_value_len, spec->marks << VALUE_LEN_BITS | (uint32_t)value_len);
 	item_fill(item, spec, blob, flags);
 	return item;
 }

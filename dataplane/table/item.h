@@ -13,12 +13,7 @@
  * table_set_time(), and nothing of it changes; of a short item, which may be overwritten in place,
  * it is a copy.
  *
- *   +0  version            set by the table when it publishes the item (memcached CAS unique,
- *   WATCH) +8  access 24 | flags 8 | key_len 32
- *  +16  value_len 64 ...   see the accessors: optional fields follow, each behind a flag
- *       key bytes, then the value bytes, or a pointer to a blob that holds them (ITEM_BLOB)
- *
- * The exact layout belongs to item.c and may shrink; nobody else computes offsets.
+ * Its layout belongs to this folder (item_layout.h); nobody else computes offsets.
  */
 struct item;
 
@@ -31,7 +26,12 @@ enum item_encoding {
 	ITEM_PLAIN,  // by the value: a number, short, or long
 	ITEM_TEXT,   // no number, even if it looks like one
 	ITEM_EDITED, // as if it were long
+	ITEM_STALE,  // like ITEM_PLAIN, and outdated: memcached's meta commands say so
 };
+
+/* What is noted of an item without changing it: its version stays. A new value has none of them. */
+#define ITEM_FETCHED 1U // a memcached client has read it
+#define ITEM_WON     2U // a client has been told to renew it (meta commands), others wait
 
 /* What one needs to build an item. Expiry is in Unix milliseconds, 0: never. */
 struct item_spec {
@@ -42,6 +42,7 @@ struct item_spec {
 	uint64_t expire_ms;
 	uint32_t mc_flags; // memcached client flags
 	enum item_encoding encoding;
+	uint32_t marks; // ITEM_FETCHED, ITEM_WON
 };
 
 struct slice item_key(const struct item *item);
@@ -50,6 +51,7 @@ struct blob *item_blob(const struct item *item);  // NULL when the value is inli
 uint64_t item_expire_ms(const struct item *item); // 0: never
 uint32_t item_mc_flags(const struct item *item);
 enum item_encoding item_encoding(const struct item *item);
+uint32_t item_marks(const struct item *item);
 uint64_t item_version(const struct item *item);
 uint32_t item_idle_s(const struct item *item,
 		     uint64_t now_ms);             // since the last access, in whole seconds

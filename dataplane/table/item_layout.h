@@ -11,20 +11,24 @@
  * without a call.
  *
  *   +0   version 56 | flags 8        the version is written once, just before the item is published
- *   +8   access 24 | key_len 8       the only word that changes later, see access.c
- *   +12  value_len 32
+ *   +8   access 24 | key_len 8       changes later, see access.c
+ *   +12  marks 2 | value_len 30      as the item's marks do, see mark.c
  *   +16  [expire_ms 8] [blob 8] [mc_flags 4] [key_len 4, when it does not fit above]
  *        key, then the value unless a blob holds it
  */
 struct item {
 	_Atomic uint64_t version_flags;
 	_Atomic uint32_t lru_key_len;
-	uint32_t value_len;
+	_Atomic uint32_t marks_value_len;
 	uint8_t rest[];
 };
 
 _Static_assert(sizeof(struct item) == 16, "the header that the memory figures rely on");
-_Static_assert(ITEM_VALUE_MAX <= UINT32_MAX, "value_len holds it");
+
+#define VALUE_LEN_BITS 30
+#define VALUE_LEN_MASK ((1U << VALUE_LEN_BITS) - 1)
+
+_Static_assert(ITEM_VALUE_MAX <= VALUE_LEN_MASK, "value_len holds it");
 
 #define ITEM_HAS_EXPIRY   1U
 #define ITEM_HAS_MC_FLAGS 2U
@@ -59,6 +63,17 @@ static inline uint32_t item__lru_key_len(const struct item *item)
 {
 	return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&item->lru_key_len,
 				    memory_order_relaxed);
+}
+
+static inline uint32_t item__marks_value_len(const struct item *item)
+{
+	return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&item->marks_value_len,
+				    memory_order_relaxed);
+}
+
+static inline size_t item__value_len(const struct item *item)
+{
+	return item__marks_value_len(item) & VALUE_LEN_MASK;
 }
 
 static inline size_t item__options_bytes(uint32_t flags)
@@ -133,7 +148,7 @@ static inline size_t item__size_bytes(const struct item *item)
 	uint32_t flags = item__flags(item);
 
 	return sizeof(struct item) + item__options_bytes(flags) + item__key(item).len +
-	       (flags & ITEM_HAS_BLOB ? 0 : item->value_len);
+	       (flags & ITEM_HAS_BLOB ? 0 : item__value_len(item));
 }
 
 /* Keys of 8 to 16 bytes, which most are, without a call: two words that may overlap. */

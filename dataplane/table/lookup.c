@@ -161,6 +161,11 @@ struct item *table_peek(struct table_thread *t, const struct table_key *key)
 	return find(t, key);
 }
 
+void table_note_access(struct table_thread *t, const struct table_key *key, struct item *item)
+{
+	access__note(t, stable__original(t, item), key->hash);
+}
+
 struct item *table_find(struct table_thread *t, const struct table_key *key)
 {
 	struct item *item = find(t, key);

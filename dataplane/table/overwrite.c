@@ -14,7 +14,7 @@
 
 static void store_bytes(uint8_t *to, struct slice from)
 {
-	const uint8_t *at = from.ptr, *end = from.ptr + from.len;
+	const uint8_t *at = from.ptr, *end = at ? at + from.len : at;
 
 	// Never a byte of the key, which others compare without looking at the version.
 	for (; at < end && (uintptr_t)to % 8; at++, to++)
@@ -30,7 +30,8 @@ static void overwrite(struct item *item, const struct item_spec *spec, uint64_t 
 {
 	uint32_t flags = item__flags_of_spec(spec, NULL) | ITEM_REWRITTEN;
 	uint8_t *options = item->rest;
-	uint8_t *value = (uint8_t *)(uintptr_t)item_value(item).ptr;
+	struct slice before = item_value(item);
+	uint8_t *value = (uint8_t *)(uintptr_t)before.ptr;
 
 	atomic_store_explicit(&item->version_flags,
 			      item__version(item) << HDR_VERSION_SHIFT | flags | ITEM_CHANGES,
@@ -45,6 +46,9 @@ static void overwrite(struct item *item, const struct item_spec *spec, uint64_t 
 	if (flags & ITEM_HAS_MC_FLAGS)
 		atomic_store_explicit((_Atomic uint32_t *)options, spec->mc_flags,
 				      memory_order_relaxed);
+	atomic_store_explicit(&item->marks_value_len,
+			      spec->marks << VALUE_LEN_BITS | (uint32_t)before.len,
+			      memory_order_relaxed);
 	store_bytes(value, spec->value);
 	TABLE_YIELD();
 	store_bytes(value + spec->value.len, spec->value_tail);
@@ -58,7 +62,7 @@ static bool same_shape(const struct item *item, const struct item_spec *spec)
 	uint32_t flags = item__flags(item), differ = flags ^ item__flags_of_spec(spec, NULL);
 
 	return flags & ITEM_REWRITTEN && (differ & ITEM_OPTIONS) == 0 &&
-	       item->value_len == spec->value.len + spec->value_tail.len;
+	       item__value_len(item) == spec->value.len + spec->value_tail.len;
 }
 
 /* A look without the lock, which most that do not fit are sent away by. */

@@ -147,6 +147,9 @@ void table_keys_init(const struct table *table, struct table_key *const *keys, u
 struct item *table_find(struct table_thread *t, const struct table_key *key);
 struct item *table_peek(struct table_thread *t, const struct table_key *key);
 
+/* Notes the access that table_peek() has not. `item` is what it found. */
+void table_note_access(struct table_thread *t, const struct table_key *key, struct item *item);
+
 /*
  * All of them as of one instant (T3). items[i] is NULL for an absent key. count <=
  * TABLE_MANY_MAX.
@@ -170,6 +173,16 @@ void table_item_discard(struct table_thread *t, struct item *item);
  * there is no memory. Any thread opened with may_write.
  */
 struct blob *table_blob_new(struct table_thread *t, uint64_t capacity);
+
+/*
+ * Marks an item that was found (ITEM_FETCHED and the like). table_mark_first() says whether the
+ * mark is the first of its kind on that very value: false also when the key has changed since, and
+ * then nothing is marked. A writer thread. table_mark() is for marks that may be lost or set a
+ * moment late; any thread.
+ */
+MUST_USE bool table_mark_first(struct table_thread *t, const struct table_key *key,
+			       const struct item *item, uint32_t mark);
+void table_mark(struct table_thread *t, struct item *item, uint32_t mark);
 
 /* The logarithmic counter of accesses, 0 to 255; means something under an LFU policy only. */
 uint32_t table_item_freq(const struct table_thread *t, const struct item *item);

@@ -172,11 +172,6 @@ static void parse_shutdown(const struct words *w, const struct verb *verb, struc
 	answer(out, SLICE_LITERAL("ERROR: shutdown not enabled"));
 }
 
-static void parse_mn(const struct words *w, const struct verb *verb, struct mc_line *out)
-{
-	answer(out, SLICE_LITERAL("MN"));
-}
-
 static void parse_nothing(const struct words *w, const struct verb *verb, struct mc_line *out)
 {
 }
@@ -197,7 +192,6 @@ static const struct verb verbs[] = {
 	{SLICE_LITERAL("append"), parse_store, 5, 6, MC_STORE, KV_APPEND},
 	{SLICE_LITERAL("prepend"), parse_store, 5, 6, MC_STORE, KV_PREPEND},
 	{SLICE_LITERAL("version"), parse_version, 1, 0, MC_REPLY},
-	{SLICE_LITERAL("mn"), parse_mn, 1, 0, MC_REPLY},
 	{SLICE_LITERAL("stats"), parse_nothing, 1, 0, MC_STATS},
 	{SLICE_LITERAL("quit"), parse_nothing, 1, 0, MC_QUIT},
 	{SLICE_LITERAL("flush_all"), parse_flush_all, 1, 3, MC_FLUSH_ALL},
@@ -252,6 +246,22 @@ static bool parse_read(struct slice name, struct slice rest, struct mc_line *out
 	return true;
 }
 
+/* mn, and the rest of a meta command for mc_meta.c. True when the line is one of them. */
+static bool parse_meta(struct slice name, struct slice rest, struct mc_line *out)
+{
+	if (name.len != 2 || name.ptr[0] != 'm')
+		return false;
+	if (name.ptr[1] == 'n')
+		answer(out, SLICE_LITERAL("MN"));
+	else if (!memchr("gsdae", name.ptr[1], 5))
+		return false;
+	else
+		out->op = MC_META;
+	out->mode = name.ptr[1];
+	out->keys = rest;
+	return true;
+}
+
 static const struct verb *verb_find(struct slice name)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
@@ -287,7 +297,7 @@ void mc_line_parse(struct slice line, struct mc_line *out)
 	struct words w = {.word[0] = mc_token(&rest), .count = 1};
 
 	*out = (struct mc_line){.op = MC_REPLY};
-	if (parse_read(w.word[0], rest, out))
+	if (parse_read(w.word[0], rest, out) || parse_meta(w.word[0], rest, out))
 		return;
 	const struct verb *verb = verb_find(w.word[0]);
 

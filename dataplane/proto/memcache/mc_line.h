@@ -17,6 +17,11 @@ enum mc_op {
 	MC_TOUCH,
 	MC_FLUSH_ALL,
 	MC_STATS,
+	MC_META_GET, // of a meta command, with `meta`; ms is an MC_STORE
+	MC_META_DELETE,
+	MC_META_ARITH,
+	MC_META_DEBUG,
+	MC_META,  // not decoded yet: `mode` is the verb's letter, `keys` all that stands behind it
 	MC_REPLY, // only to answer `text`: version, verbosity, mn, every error of syntax
 	MC_QUIT, // close without a word; so does a line that looks like HTTP
 };
@@ -29,6 +34,7 @@ struct mc_line {
 	bool malformed; // of MC_REPLY and MC_QUIT: the line broke the protocol
 	bool too_large; // of MC_STORE: refused, its data block is being dropped
 	bool closes;    // of MC_REPLY: the last answer of this connection
+	bool swallows;  // of MC_REPLY: a data block of value_len follows and is to be dropped
 	uint32_t flags;
 	int32_t exptime;    // as sent; of MC_FLUSH_ALL the delay
 	uint32_t value_len; // bytes, without the line end behind it
@@ -36,6 +42,7 @@ struct mc_line {
 	uint32_t key_count;
 	struct slice keys; // from the first key on: mc_token() takes them off one by one
 	struct slice text;
+	struct mc_meta *meta; // NULL but for meta commands
 };
 
 #define MC_KEY_MAX  250      // bytes

@@ -21,15 +21,7 @@
 #define MC_ITEM_HEADER_BYTES 59
 #define MC_ITEM_FLAGS_BYTES  4
 
-struct mc_call {
-	struct session_host *host;
-	struct request *request;
-	const struct mc_line *line;
-	struct table_thread *tt;
-	struct cmd_counters *counters;
-	uint64_t now_ms;
-	struct out *out;
-};
+static const struct kv_delete plainly;
 
 uint64_t mc__value_max(uint64_t item_max_bytes, size_t key_len, uint32_t flags)
 {
@@ -38,7 +30,7 @@ uint64_t mc__value_max(uint64_t item_max_bytes, size_t key_len, uint32_t flags)
 	return item_max_bytes > rest ? item_max_bytes - rest : 0;
 }
 
-static void answer(const struct mc_call *c, struct slice text)
+void mc__answer(const struct mc_call *c, struct slice text)
 {
 	if (c->line->noreply)
 		return;
@@ -46,19 +38,20 @@ static void answer(const struct mc_call *c, struct slice text)
 	OUT_LITERAL(c->out, "\r\n");
 }
 
-#define ANSWER(c, literal) answer((c), SLICE_LITERAL(literal))
-
-static uint64_t expire_ms(const struct mc_call *c)
+uint64_t mc__expire_ms(int32_t exptime, uint64_t now_ms)
 {
-	int32_t exptime = c->line->exptime;
-
 	if (exptime == 0)
 		return 0;
 	if (exptime < 0)
 		return KV_EXPIRED;
 	if (exptime <= EXPTIME_RELATIVE_MAX_S)
-		return c->now_ms + (uint64_t)exptime * 1000;
+		return now_ms + (uint64_t)exptime * 1000;
 	return (uint64_t)exptime * 1000;
+}
+
+static uint64_t expire_ms(const struct mc_call *c)
+{
+	return mc__expire_ms(c->line->exptime, c->now_ms);
 }
 
 static size_t put(uint8_t *to, struct slice bytes)
@@ -72,6 +65,17 @@ static size_t put(uint8_t *to, struct slice bytes)
 /* "VALUE " key " 4294967295 18446744073709551615 18446744073709551615\r\n" */
 #define VALUE_LINE_MAX (6 + MC_KEY_MAX + 1 + 10 + 1 + 20 + 1 + 20 + 2)
 _Static_assert(VALUE_LINE_MAX <= OUT_RESERVE_MAX, "a VALUE line is written in one piece");
+
+void mc__write_block(struct out *out, const struct item *item)
+{
+	struct blob *blob = item_blob(item);
+
+	if (blob)
+		out_append_blob(out, blob, 0, blob->len);
+	else
+		out_append(out, item_value(item));
+	OUT_LITERAL(out, "\r\n");
+}
 
 /*
  * One hit of get: the VALUE line and the data block. The key has been checked against MC_KEY_MAX
@@ -105,15 +109,8 @@ static void write_value(const struct mc_call *c, struct slice key, const struct 
 		p += PUT(p, "\r\n");
 	}
 	c->out->pos += p - start;
-	if (in_one_piece)
-		return;
-	struct blob *blob = item_blob(item);
-
-	if (blob)
-		out_append_blob(c->out, blob, 0, blob->len);
-	else
-		out_append(c->out, value);
-	OUT_LITERAL(c->out, "\r\n");
+	if (!in_one_piece)
+		mc__write_block(c->out, item);
 }
 
 static void run_get(const struct mc_call *c)
@@ -122,11 +119,13 @@ static void run_get(const struct mc_call *c)
 	uint32_t hits = 0;
 
 	for (uint32_t i = 0; i < r->key_count; i++) {
-		const struct item *item = table_find(c->tt, &r->keys[i]);
+		struct item *item = table_find(c->tt, &r->keys[i]);
 
 		if (!item)
 			continue;
 		hits++;
+		if (unlikely(!(item_marks(item) & ITEM_FETCHED)))
+			table_mark(c->tt, item, ITEM_FETCHED);
 		write_value(c, r->keys[i].bytes, item, item_version(item));
 	}
 	OUT_LITERAL(c->out, "END\r\n");
@@ -168,22 +167,22 @@ static void run_touch(const struct mc_call *c)
 	switch (kv_touch(c->tt, &c->request->keys[0], expire_ms(c), &touched)) {
 	case KV_TOUCHED:
 		counter_add(&c->counters->mc_touch_hits, 1);
-		ANSWER(c, "TOUCHED");
+		MC_ANSWER(c, "TOUCHED");
 		break;
 	case KV_NO_MEMORY:
-		ANSWER(c, "SERVER_ERROR out of memory");
+		MC_ANSWER(c, "SERVER_ERROR out of memory");
 		break;
 	default:
 		counter_add(&c->counters->mc_touch_misses, 1);
-		ANSWER(c, "NOT_FOUND");
+		MC_ANSWER(c, "NOT_FOUND");
 	}
 }
 
 /* A set that fails leaves no value behind that the client believes replaced, if that can be had. */
 static void drop_stale(const struct mc_call *c)
 {
-	if (c->line->mode == KV_SET)
-		(void)kv_delete(c->tt, &c->request->keys[0]);
+	if (c->line->mode == KV_SET || c->line->meta)
+		(void)kv_delete(c->tt, &c->request->keys[0], &plainly);
 }
 
 static void count_cas(const struct mc_call *c, enum kv_result result)
@@ -200,20 +199,20 @@ static void answer_stored(const struct mc_call *c, enum kv_result result)
 {
 	switch (result) {
 	case KV_STORED:
-		ANSWER(c, "STORED");
+		MC_ANSWER(c, "STORED");
 		break;
 	case KV_EXISTS:
-		ANSWER(c, "EXISTS");
+		MC_ANSWER(c, "EXISTS");
 		break;
 	case KV_NOT_FOUND:
-		ANSWER(c, "NOT_FOUND");
+		MC_ANSWER(c, "NOT_FOUND");
 		break;
 	case KV_NO_MEMORY:
 		drop_stale(c);
-		ANSWER(c, "SERVER_ERROR out of memory storing object");
+		MC_ANSWER(c, "SERVER_ERROR out of memory storing object");
 		break;
 	default:
-		ANSWER(c, "NOT_STORED"); // an append that grows too long included
+		MC_ANSWER(c, "NOT_STORED"); // an append that grows too long included
 	}
 }
 
@@ -226,9 +225,9 @@ static void run_store(const struct mc_call *c)
 	if (line->too_large || r->refused) {
 		drop_stale(c);
 		if (line->too_large)
-			ANSWER(c, "SERVER_ERROR object too large for cache");
+			MC_ANSWER(c, "SERVER_ERROR object too large for cache");
 		else
-			ANSWER(c, "SERVER_ERROR out of memory storing object");
+			MC_ANSWER(c, "SERVER_ERROR out of memory storing object");
 		return;
 	}
 	counter_add(&c->counters->mc_cmd_set, 1);
@@ -240,28 +239,32 @@ static void run_store(const struct mc_call *c)
 		.flags = line->flags,
 		.expire_ms = expire_ms(c),
 		.cas_unique = line->number,
+		.or_stale = line->meta && line->meta->invalidates,
 		.value_max = mc__value_max(item_max_bytes, line->keys.len, 0),
 	};
 	enum kv_result result = kv_store(c->tt, &store);
 
 	if (line->mode == KV_CAS)
 		count_cas(c, result);
-	answer_stored(c, result);
+	if (line->meta && result != KV_NO_MEMORY)
+		mc__meta_stored(c, result, store.version);
+	else
+		answer_stored(c, result);
 }
 
 static void run_delete(const struct mc_call *c)
 {
-	switch (kv_delete(c->tt, &c->request->keys[0])) {
+	switch (kv_delete(c->tt, &c->request->keys[0], &plainly)) {
 	case KV_DELETED:
 		counter_add(&c->counters->mc_delete_hits, 1);
-		ANSWER(c, "DELETED");
+		MC_ANSWER(c, "DELETED");
 		break;
 	case KV_NO_MEMORY:
-		ANSWER(c, "SERVER_ERROR out of memory");
+		MC_ANSWER(c, "SERVER_ERROR out of memory");
 		break;
 	default:
 		counter_add(&c->counters->mc_delete_misses, 1);
-		ANSWER(c, "NOT_FOUND");
+		MC_ANSWER(c, "NOT_FOUND");
 	}
 }
 
@@ -269,23 +272,23 @@ static void run_arith(const struct mc_call *c)
 {
 	struct cmd_counters *n = c->counters;
 	bool increment = c->line->op == MC_INCR;
+	struct kv_arith arith = {.increment = increment, .delta = c->line->number};
 	uint8_t text[NUMBER_TEXT_MAX];
-	uint64_t value;
 
-	switch (kv_arith(c->tt, &c->request->keys[0], increment, c->line->number, &value)) {
+	switch (kv_arith(c->tt, &c->request->keys[0], &arith)) {
 	case KV_STORED:
 		counter_add(increment ? &n->mc_incr_hits : &n->mc_decr_hits, 1);
-		answer(c, slice_of(text, number_encode_u64(value, text)));
+		mc__answer(c, slice_of(text, number_encode_u64(arith.value, text)));
 		break;
 	case KV_NON_NUMERIC:
-		ANSWER(c, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+		MC_ANSWER(c, "CLIENT_ERROR cannot increment or decrement non-numeric value");
 		break;
 	case KV_NO_MEMORY:
-		ANSWER(c, "SERVER_ERROR out of memory");
+		MC_ANSWER(c, "SERVER_ERROR out of memory");
 		break;
 	default:
 		counter_add(increment ? &n->mc_incr_misses : &n->mc_decr_misses, 1);
-		ANSWER(c, "NOT_FOUND");
+		MC_ANSWER(c, "NOT_FOUND");
 	}
 }
 
@@ -294,7 +297,7 @@ static void run_flush_all(const struct mc_call *c)
 {
 	counter_add(&c->counters->mc_cmd_flush, 1);
 	if (!c->host->limits->mc_flush_enabled) {
-		ANSWER(c, "CLIENT_ERROR flush_all not allowed");
+		MC_ANSWER(c, "CLIENT_ERROR flush_all not allowed");
 		return;
 	}
 	uint64_t at_ms = c->line->exptime > 0 ? expire_ms(c) : 0;
@@ -305,7 +308,7 @@ static void run_flush_all(const struct mc_call *c)
 	} else {
 		kv_flush_schedule(at_ms);
 	}
-	ANSWER(c, "OK");
+	MC_ANSWER(c, "OK");
 }
 
 /* Needs figures of all threads, so it goes to the control thread where the host can forward. */
@@ -329,13 +332,13 @@ static void run_stats(const struct mc_call *c)
 		session->blocked = true;
 		session->forwarded = true;
 	} else {
-		ANSWER(c, "SERVER_ERROR too many requests for the control thread");
+		MC_ANSWER(c, "SERVER_ERROR too many requests for the control thread");
 	}
 }
 
 static void run_reply(const struct mc_call *c)
 {
-	answer(c, c->line->text);
+	mc__answer(c, c->line->text);
 	if (c->line->closes)
 		c->request->session->closing = true;
 }
@@ -346,12 +349,21 @@ static void run_quit(const struct mc_call *c)
 }
 
 static void (*const runs[])(const struct mc_call *c) = {
-	[MC_GET] = run_get,     [MC_GAT] = run_gat,
-	[MC_STORE] = run_store, [MC_DELETE] = run_delete,
-	[MC_INCR] = run_arith,  [MC_DECR] = run_arith,
-	[MC_TOUCH] = run_touch, [MC_FLUSH_ALL] = run_flush_all,
-	[MC_STATS] = run_stats, [MC_REPLY] = run_reply,
+	[MC_GET] = run_get,
+	[MC_GAT] = run_gat,
+	[MC_STORE] = run_store,
+	[MC_DELETE] = run_delete,
+	[MC_INCR] = run_arith,
+	[MC_DECR] = run_arith,
+	[MC_TOUCH] = run_touch,
+	[MC_FLUSH_ALL] = run_flush_all,
+	[MC_STATS] = run_stats,
+	[MC_REPLY] = run_reply,
 	[MC_QUIT] = run_quit,
+	[MC_META_GET] = mc__meta_get,
+	[MC_META_DELETE] = mc__meta_delete,
+	[MC_META_ARITH] = mc__meta_arith,
+	[MC_META_DEBUG] = mc__meta_debug,
 };
 
 void mc__run(struct session_host *host, struct request *request)

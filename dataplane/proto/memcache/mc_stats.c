@@ -88,7 +88,7 @@ static void encode_commands(struct out *out, const struct cmd_counters *c)
 
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
 		stat_u64(out, rows[i].name, counter_read(rows[i].value));
-	stat_u64(out, "cmd_meta", 0);
+	stat_u64(out, "cmd_meta", counter_read(&c->mc_cmd_meta));
 	stat_u64(out, "auth_cmds", 0);
 	stat_u64(out, "auth_errors", 0);
 }

@@ -63,6 +63,10 @@ static bool lay_out_keys(struct batch *batch, struct request *r, const struct mc
 	r->keys = batch_alloc(batch, line->key_count * sizeof(*r->keys));
 	if (!r->keys)
 		return false;
+	if (line->meta) { // decoded, it may hold blanks
+		r->keys[0].bytes = line->meta->key;
+		return true;
+	}
 	for (uint32_t i = 0; i < line->key_count; i++)
 		r->keys[i].bytes = mc_token(&rest);
 	return true;
@@ -109,6 +113,7 @@ static enum parse_status take_block(struct session *s, struct slice bytes, size_
 		line->op = MC_REPLY;
 		line->malformed = true;
 		line->text = SLICE_LITERAL("CLIENT_ERROR bad data chunk");
+		line->meta = NULL;
 		r->key_count = 0;
 		return PARSE_OK;
 	}
@@ -129,6 +134,17 @@ static enum parse_status take_block(struct session *s, struct slice bytes, size_
 	return PARSE_OK;
 }
 
+/* The options of a meta command, which may turn out to be no command. */
+static bool decode_meta(struct batch *batch, struct mc_line *line)
+{
+	struct mc_meta *meta = batch_alloc(batch, mc_meta_bytes(line->keys));
+
+	if (!meta)
+		return false;
+	mc_meta_parse(line->keys, line->mode, line, meta);
+	return true;
+}
+
 /* What has to follow the line, and where its keys go. */
 static enum parse_status complete(struct session *s, struct slice bytes, size_t at,
 				  struct request *r, struct mc_line *line, size_t *consumed)
@@ -136,6 +152,10 @@ static enum parse_status complete(struct session *s, struct slice bytes, size_t 
 	struct batch *batch = s->host->batch;
 
 	*consumed = at;
+	if (line->op == MC_META && !decode_meta(batch, line))
+		return give_up(r, &line_no_memory);
+	if (line->swallows)
+		s->skip_bytes = (uint64_t)line->value_len + 2;
 	if (line->op == MC_STATS)
 		return lay_out_words(batch, r, line) ? PARSE_OK : give_up(r, &line_no_memory);
 	if (line->op == MC_QUIT)

@@ -169,6 +169,169 @@ static const struct mc_case mc_cases[] = {
 	 BYTES("set n 0 0 1\r\n1\r\nincr n 1 noreply\r\nincr n x noreply\r\nget n\r\n"),
 	 BYTES(STORED "VALUE n 0 1\r\n2\r\n" END)},
 
+	// Meta commands.
+	{"mg hit and miss",
+	 BYTES("mg a v\r\nset a 5 0 3\r\nxyz\r\nmg a\r\nmg a v\r\n"
+	       "mg a s v t f k Oq1 h\r\n"),
+	 BYTES("EN\r\nSTORED\r\nHD\r\nVA 3\r\nxyz\r\nVA 3 s3 t-1 f5 ka Oq1 h1\r\n"
+	       "xyz\r\n")},
+	{"mg asks for nothing it can tell", BYTES("set a 0 0 1\r\nx\r\nmg a u P1 L2 R0\r\n"),
+	 BYTES("STORED\r\nHD\r\n")},
+	{"mg answers options in their order",
+	 BYTES("set a 7 0 2\r\nxy\r\nmg a k f s Oo t v\r\nmg a v t Oo s f k\r\n"),
+	 BYTES("STORED\r\nVA 2 ka f7 s2 Oo t-1\r\nxy\r\nVA 2 t-1 Oo s2 f7 ka\r\nxy\r\n")},
+	{"mg q hides a miss only", BYTES("mg a q v\r\nset a 0 0 1\r\nx\r\nmg a q v\r\nmn\r\n"),
+	 BYTES("STORED\r\nVA 1\r\nx\r\nMN\r\n")},
+	{"mg of a miss tells key and opaque", BYTES("mg a v s t f c Oxyz k\r\n"),
+	 BYTES("EN Oxyz ka\r\n")},
+	{"mg h: read before",
+	 BYTES("set a 0 0 1\r\nx\r\nmg a h u\r\nmg a h\r\nmg a h\r\nset b 0 0 1\r\n"
+	       "y\r\nget b\r\nmg b h\r\n"),
+	 BYTES("STORED\r\nHD h0\r\nHD h0\r\nHD h1\r\nSTORED\r\nVALUE b 0 1\r\ny\r\n"
+	       "END\r\nHD h1\r\n")},
+	{"mg N makes one winner",
+	 BYTES("mg a N30 v t\r\nmg a N30 v t\r\nmg a N30 v t\r\nms a 2\r\nok\r\n"
+	       "mg a N30 v\r\n"),
+	 BYTES("VA 0 t30 W\r\n\r\nVA 0 t30 Z\r\n\r\nVA 0 t30 Z\r\n\r\nHD\r\nVA 2\r\n"
+	       "ok\r\n")},
+	{"mg N and T in their order",
+	 BYTES("mg a N30 T90 t\r\nmg a t\r\nmg b T90 N30 t\r\nmg b t\r\n"
+	       "mg c t N30 t\r\n"),
+	 BYTES("HD t90 W\r\nHD t90 Z\r\nHD t30 W\r\nHD t30 Z\r\n"
+	       "CLIENT_ERROR duplicate flag\r\n")},
+	{"mg R makes one winner",
+	 BYTES("set a 0 20 1\r\nx\r\nmg a R10 v\r\nmg a R30 v\r\nmg a R30 v\r\n"
+	       "set b 0 0 1\r\ny\r\nmg b R30\r\n"),
+	 BYTES("STORED\r\nVA 1\r\nx\r\nVA 1 W\r\nx\r\nVA 1 Z\r\nx\r\nSTORED\r\nHD\r\n")},
+	{"md I: stale, and one winner",
+	 BYTES("set a 0 0 1\r\nx\r\nmd a I T30 k\r\nmg a v t\r\nmg a v\r\nms a 1\r\n"
+	       "y\r\nmg a v t\r\n"),
+	 BYTES("STORED\r\nHD ka\r\nVA 1 t30 X W\r\nx\r\nVA 1 Z X\r\nx\r\nHD\r\n"
+	       "VA 1 t-1\r\ny\r\n")},
+	{"md",
+	 BYTES("md a\r\nset a 0 0 1\r\nx\r\nmd a q\r\nmd a q\r\nset a 0 0 1\r\nx\r\n"
+	       "md a Oo k\r\nget a\r\n"),
+	 BYTES("NF\r\nSTORED\r\nNF\r\nSTORED\r\nHD Oo ka\r\nEND\r\n")},
+	{"md with a unique of nobody",
+	 BYTES("set a 0 0 1\r\nx\r\nmd a C1 k\r\nmd a C0\r\nget a\r\nmd b C1\r\n"),
+	 BYTES("STORED\r\nEX ka\r\nEX\r\nVALUE a 0 1\r\nx\r\nEND\r\nNF\r\n")},
+	{"ms",
+	 BYTES("ms a 2\r\nhi\r\nms a 3 T0 F5 k Oo\r\nabc\r\nget a\r\nms a 1 q\r\nz\r\n"
+	       "mn\r\nget a\r\n"),
+	 BYTES("HD\r\nHD ka Oo\r\nVALUE a 5 3\r\nabc\r\nEND\r\nMN\r\nVALUE a 0 1\r\n"
+	       "z\r\nEND\r\n")},
+	{"ms modes",
+	 BYTES("ms a 1 MR\r\nx\r\nms a 1 MA\r\nx\r\nms a 1 MP\r\nx\r\nms a 1 ME\r\n"
+	       "x\r\nms a 1 ME\r\ny\r\nms a 1 MA\r\ny\r\nms a 1 MP\r\nz\r\nget a\r\n"
+	       "ms a 1 MS\r\nq\r\nms a 1 MR\r\nw\r\nget a\r\n"),
+	 BYTES("NS\r\nNS\r\nNS\r\nHD\r\nNS\r\nHD\r\nHD\r\nVALUE a 0 3\r\nzxy\r\n"
+	       "END\r\nHD\r\nHD\r\nVALUE a 0 1\r\nw\r\nEND\r\n")},
+	{"ms with a unique of nobody",
+	 BYTES("ms a 1 C5 k\r\nx\r\nset a 0 0 1\r\nx\r\nms a 1 C1 c\r\ny\r\n"
+	       "ms a 1 MA C1\r\ny\r\nms a 1 C0\r\ny\r\nms a 1 MA C0\r\ny\r\nget a\r\n"),
+	 BYTES("NF ka\r\nSTORED\r\nEX c0\r\nEX\r\nEX\r\nHD\r\nVALUE a 0 2\r\nxy\r\n"
+	       "END\r\n")},
+	{"ms with a negative time is gone", BYTES("ms a 1 T-1\r\nx\r\nmg a\r\n"),
+	 BYTES("HD\r\nEN\r\n")},
+	{"ms that is refused drops its block",
+	 BYTES("ms a 3 F\r\nabc\r\nms a 3 !\r\nabc\r\nms a 3 T T\r\nabc\r\n"
+	       "ms a 3 MX\r\nabc\r\nms a 3 MSS\r\nabc\r\nms a 3 Cx\r\nabc\r\n"
+	       "ms a 3 Oxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\nabc\r\nmn\r\n"),
+	 BYTES("CLIENT_ERROR bad command line format\r\nCLIENT_ERROR invalid flag\r\n"
+	       "CLIENT_ERROR duplicate flag\r\n"
+	       "CLIENT_ERROR invalid mode for ms M token\r\n"
+	       "CLIENT_ERROR incorrect length for M token\r\n"
+	       "CLIENT_ERROR bad token in command line format\r\n"
+	       "CLIENT_ERROR opaque token too long\r\nMN\r\n")},
+	{"ms whose length is none reads commands",
+	 BYTES("ms a\r\nms a x\r\nms a -1\r\nms a 2147483647\r\nmn\r\n"),
+	 BYTES("CLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\nMN\r\n")},
+	{"ms with a bad block", BYTES("ms a 1 q\r\nxyz\r\nmn\r\n"),
+	 BYTES("CLIENT_ERROR bad data chunk\r\nERROR\r\nMN\r\n")},
+	{"ms and md in base64",
+	 BYTES("ms QmluYXJ5IGtleQ== 1 b k\r\nx\r\nmg QmluYXJ5IGtleQ== b k v\r\n"
+	       "md QmluYXJ5IGtleQ== k b\r\nmg QmluYXJ5IGtleQ== k b\r\n"),
+	 BYTES("HD kQmluYXJ5IGtleQ== b\r\nVA 1 kQmluYXJ5IGtleQ== b\r\nx\r\n"
+	       "HD kQmluYXJ5IGtleQ== b\r\nEN kQmluYXJ5IGtleQ== b\r\n")},
+	{"base64 that is none",
+	 BYTES("mg * b\r\nmg QQ b\r\nmg ==== b\r\nms QQ 1 b\r\nx\r\nmd QQ b\r\n"
+	       "ma QQ b\r\nme QQ b\r\nmn\r\n"),
+	 BYTES("CLIENT_ERROR error decoding key\r\nCLIENT_ERROR error decoding key\r\n"
+	       "CLIENT_ERROR error decoding key\r\nCLIENT_ERROR error decoding key\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\n"
+	       "CLIENT_ERROR bad command line format\r\nMN\r\n")},
+	{"base64 with bytes between", BYTES("ms Q.Q== 1 b k\r\nx\r\nmg QQ== b k v\r\n"),
+	 BYTES("HD kQQ== b\r\nVA 1 kQQ== b\r\nx\r\n")},
+	{"ma",
+	 BYTES("ma a\r\nms a 1\r\n5\r\nma a v\r\nma a v MD D10\r\nma a v M+ D99\r\n"
+	       "ma a v M- D9 k Oo t\r\nma a q\r\nma a v\r\n"),
+	 BYTES("NF\r\nHD\r\nVA 1\r\n6\r\nVA 1\r\n0\r\nVA 2\r\n99\r\nVA 2 ka Oo t-1\r\n"
+	       "90\r\nVA 2\r\n92\r\n")},
+	{"ma N makes a counter",
+	 BYTES("ma a N0 J13 v\r\nma a N0 J13 v\r\nma b N30 v t k\r\nma c q N0\r\n"),
+	 BYTES("VA 2\r\n13\r\nVA 2\r\n14\r\nVA 1 t30 kb\r\n0\r\nHD\r\n")},
+	{"ma of no number", BYTES("ms a 1\r\nx\r\nma a\r\nma a q\r\nms b 0\r\n\r\nma b\r\n"),
+	 BYTES("HD\r\nCLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+	       "CLIENT_ERROR cannot increment or decrement non-numeric value\r\nHD\r\n"
+	       "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")},
+	{"ma with bad options",
+	 BYTES("ma a MX\r\nma a D\r\nma a Dx\r\nma a Jx\r\nma a ! \r\nma a M\r\n"
+	       "ma a C1\r\nset a 0 0 1\r\n1\r\nma a C1 k\r\n"),
+	 BYTES("CLIENT_ERROR invalid mode for ma M token\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\nNF\r\nSTORED\r\nEX ka\r\n")},
+	{"me of a miss", BYTES("me a\r\nme\r\nme a b\r\nme " KEY_250 "k\r\n"),
+	 BYTES("EN\r\nCLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\n")},
+	{"meta without a key", BYTES("mg\r\nms\r\nmd\r\nma\r\nmg \r\n"),
+	 BYTES("ERROR\r\nERROR\r\nERROR\r\nERROR\r\nERROR\r\n")},
+	{"meta keys that are too long",
+	 BYTES("mg " KEY_250 "k\r\nms " KEY_250 "k 1\r\nmd " KEY_250 "k\r\n"
+	       "ma " KEY_250 "k\r\nmn\r\n"),
+	 BYTES("CLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\nMN\r\n")},
+	{"meta options too many, twice, unknown",
+	 BYTES("mg a k k\r\nmg a ! k\r\nmd a k k\r\nma a k k\r\n"
+	       "mg a s t f v h l u MI k O P L R0 F0 D1 J1 C1\r\n"
+	       "mg a s t f v h l u MI k O P L R0 F0 D1 J1 C1 I\r\n"
+	       "md a s t f v h l u MI k O P L R0 F0 D1 J1 C1 I\r\n"),
+	 BYTES("CLIENT_ERROR duplicate flag\r\nCLIENT_ERROR invalid flag\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\n"
+	       "CLIENT_ERROR invalid or duplicate flag\r\nEN ka O\r\n"
+	       "CLIENT_ERROR options flags are too long\r\n"
+	       "CLIENT_ERROR options flags too long\r\n")},
+	{"meta tokens that are no numbers",
+	 BYTES("mg a Tx\r\nmg a N\r\nmg a R1x\r\nmg a T\r\nmg a Fx\r\nmg a Tx Fx\r\n"
+	       "mg a Fx Tx\r\n"),
+	 BYTES("CLIENT_ERROR bad token in command line format\r\n"
+	       "CLIENT_ERROR bad token in command line format\r\n"
+	       "CLIENT_ERROR bad token in command line format\r\n"
+	       "CLIENT_ERROR bad token in command line format\r\n"
+	       "CLIENT_ERROR bad command line format\r\n"
+	       "CLIENT_ERROR bad token in command line format\r\n"
+	       "CLIENT_ERROR bad token in command line format\r\n")},
+	{"meta opaque of 31 bytes and 32",
+	 BYTES("mg a Oxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+	       "mg a Oxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+	       "md a Oxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+	       "ma a Oxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"),
+	 BYTES("EN Oxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+	       "CLIENT_ERROR opaque token too long\r\n"
+	       "CLIENT_ERROR opaque token too long\r\n"
+	       "CLIENT_ERROR opaque token too long\r\n")},
+	{"meta blanks", BYTES("  ms   a   1   T0  \r\nx\r\n mg  a  v  k \r\n"),
+	 BYTES("HD\r\nVA 1 ka\r\nx\r\n")},
+
 	// The rest.
 	{"flush_all",
 	 BYTES("set a 0 0 1\r\nx\r\nflush_all\r\nget a\r\nset a 0 0 1\r\ny\r\nget a\r\n"),
