@@ -279,10 +279,14 @@ void session_feed(struct session *session, struct slice data)
 {
 	if (unlikely(session->closing))
 		return;
-	if (unlikely(landing_receiving(session)))
+	if (unlikely(landing_receiving(session))) {
 		landing_receive(session, &data);
-	if (data.len == 0)
+		if (landing_receiving(session))
+			return;
+		// Nothing need follow the argument: its request may be complete.
+	} else if (data.len == 0) {
 		return;
+	}
 	if (unlikely(sink_full(session))) {
 		stash_append(session, data);
 		return;

@@ -52,6 +52,7 @@ ALLOWED = {
     "dataplane/proto/batch.c": ("aligned_alloc malloc free",
                                 "session_host_init(), and requests of very many arguments"),
     "dataplane/proto/forward.c": ("malloc realloc free", "requests that leave the worker"),
+    "dataplane/proto/memcache/mc_binary_stats.c": ("realloc free", "figures, written by the control thread"),
     "dataplane/proto/landing.c": ("calloc realloc free", "long arguments, once per some 32 KiB"),
     "dataplane/proto/memcache/mc_stats.c": ("vsnprintf", "stats, on the control thread"),
     "dataplane/proto/resp/resp_reply.c": ("snprintf", "doubles, which RESP writes as printf does"),

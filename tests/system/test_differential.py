@@ -32,6 +32,8 @@ def main():
                    "--rounds", "3", "--count", "3000")
         checks.run("memcached and us answer alike", compare, "differential_memcached.py", "--ours", f"{SERVER}:11211",
                    "--seed", SEED, "--seconds", "5", "--no-timed")
+        checks.run("memcached and us answer alike, binary", compare, "differential_binary.py", "--ours", f"{SERVER}:11211",
+                   "--seed", SEED, "--seconds", "5")
         checks.run("back at the baseline", appliance.settled)
     checks.finish()
 

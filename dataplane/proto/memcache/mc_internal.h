@@ -31,10 +31,38 @@ void mc__answer(const struct mc_call *c, struct slice text);
 #define MC_ANSWER(c, literal) mc__answer((c), SLICE_LITERAL(literal))
 
 /* An exptime as it is sent: 0 never, negative KV_EXPIRED, up to 30 days relative, else absolute. */
-uint64_t mc__expire_ms(int32_t exptime, uint64_t now_ms);
+uint64_t mc__expire_ms(int64_t exptime, uint64_t now_ms);
 
 /* The value of an item and the line end behind it; `item` from this burst. */
 void mc__write_block(struct out *out, const struct item *item);
+
+/* flush_all at that time, now or when it comes; it replaces the pending one. */
+void mc__flush(struct table_thread *tt, uint64_t at_ms, uint64_t now_ms);
+
+/*
+ * Has the request's command run where the figures of all threads are. False: it cannot be now, and
+ * that is to be answered.
+ */
+bool mc__forward_stats(struct session_host *host, struct request *request, struct out *out);
+
+/* Where a value lies behind what has been parsed, and what follows it. */
+struct mc_span {
+	size_t at;
+	size_t len;
+	size_t end_len; // bytes behind the value, of which its end consists
+};
+
+/*
+ * The value of a storage command becomes the only argument, from the bytes themselves or from the
+ * blob that it was landed in. PARSE_BAD: no memory for its place in the batch.
+ */
+enum parse_status mc__take_value(struct session *s, struct slice bytes, struct mc_span span,
+				 struct request *r, size_t *consumed);
+
+/* mc_binary.c, mc_binary_run.c */
+enum parse_status mc__binary_parse(struct session *s, struct slice bytes, struct request *r,
+				   size_t *consumed);
+void mc__binary_run(struct session_host *host, struct request *request);
 
 /* mc_meta_run.c */
 void mc__meta_get(const struct mc_call *c);

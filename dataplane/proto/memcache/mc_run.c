@@ -38,7 +38,7 @@ void mc__answer(const struct mc_call *c, struct slice text)
 	OUT_LITERAL(c->out, "\r\n");
 }
 
-uint64_t mc__expire_ms(int32_t exptime, uint64_t now_ms)
+uint64_t mc__expire_ms(int64_t exptime, uint64_t now_ms)
 {
 	if (exptime == 0)
 		return 0;
@@ -292,6 +292,16 @@ static void run_arith(const struct mc_call *c)
 	}
 }
 
+void mc__flush(struct table_thread *tt, uint64_t at_ms, uint64_t now_ms)
+{
+	if (at_ms > now_ms) {
+		kv_flush_schedule(at_ms);
+		return;
+	}
+	kv_flush_schedule(0);
+	table_flush(tt);
+}
+
 /* flush_all at once, or when the delay has passed. Each one replaces the pending one. */
 static void run_flush_all(const struct mc_call *c)
 {
@@ -302,38 +312,40 @@ static void run_flush_all(const struct mc_call *c)
 	}
 	uint64_t at_ms = c->line->exptime > 0 ? expire_ms(c) : 0;
 
-	if (at_ms <= c->now_ms) {
-		kv_flush_schedule(0);
-		table_flush(c->tt);
-	} else {
-		kv_flush_schedule(at_ms);
-	}
+	mc__flush(c->tt, at_ms, c->now_ms);
 	MC_ANSWER(c, "OK");
+}
+
+bool mc__forward_stats(struct session_host *host, struct request *request, struct out *out)
+{
+	struct session *session = request->session;
+	const struct session_host_ops *ops = host->ops;
+	struct reply reply = {.out = out};
+	struct cmd_call call = {
+		.thread = host->cmd,
+		.client = &session->client,
+		.cmd = request->cmd,
+		.argc = request->argc,
+		.argv = request->argv,
+		.reply = &reply,
+	};
+
+	if (!ops->forward || !(request->cmd->flags & host->forward_flags)) {
+		request->cmd->run(&call);
+		return true;
+	}
+	if (!ops->forward(session, request))
+		return false;
+	session->blocked = true;
+	session->forwarded = true;
+	return true;
 }
 
 /* Needs figures of all threads, so it goes to the control thread where the host can forward. */
 static void run_stats(const struct mc_call *c)
 {
-	struct session *session = c->request->session;
-	const struct session_host_ops *ops = c->host->ops;
-	struct reply reply = {.out = c->out};
-	struct cmd_call call = {
-		.thread = c->host->cmd,
-		.client = &session->client,
-		.cmd = &mc_stats_command,
-		.argc = c->request->argc,
-		.argv = c->request->argv,
-		.reply = &reply,
-	};
-
-	if (!ops->forward || !(mc_stats_command.flags & c->host->forward_flags)) {
-		mc_stats_command.run(&call);
-	} else if (ops->forward(session, c->request)) {
-		session->blocked = true;
-		session->forwarded = true;
-	} else {
+	if (!mc__forward_stats(c->host, c->request, c->out))
 		MC_ANSWER(c, "SERVER_ERROR too many requests for the control thread");
-	}
 }
 
 static void run_reply(const struct mc_call *c)

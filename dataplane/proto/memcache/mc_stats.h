@@ -36,3 +36,9 @@ bool mc_stats_encode(struct out *out, struct slice sub, const struct mc_stats *s
  * ...]].
  */
 extern const struct cmd mc_stats_command;
+
+/*
+ * The same as packets of the binary protocol. argv: stats SUB ARGUMENT OPAQUE, where the first two
+ * may be empty.
+ */
+extern const struct cmd mc_binary_stats_command;

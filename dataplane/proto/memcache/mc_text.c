@@ -5,6 +5,7 @@
 #include "dataplane/command/kv.h"
 #include "dataplane/proto/batch.h"
 #include "dataplane/proto/landing.h"
+#include "dataplane/proto/memcache/mc_binary.h"
 #include "dataplane/proto/memcache/mc_internal.h"
 #include "dataplane/proto/memcache/mc_stats.h"
 
@@ -92,45 +93,55 @@ static bool lay_out_words(struct batch *batch, struct request *r, const struct m
 	return true;
 }
 
+enum parse_status mc__take_value(struct session *s, struct slice bytes, struct mc_span span,
+				 struct request *r, size_t *consumed)
+{
+	const struct landing *landed = landing_find(s, span.at);
+	size_t in_bytes = landed ? 0 : span.len;
+	struct slice *value;
+	struct blob **blob;
+
+	if (bytes.len - span.at < in_bytes + span.end_len) {
+		if (bytes.len - span.at < in_bytes)
+			landing_want(s, span.at, span.len);
+		return PARSE_MORE;
+	}
+	*consumed = span.at + in_bytes + span.end_len;
+	value = batch_alloc(s->host->batch, sizeof(*value));
+	blob = landed ? batch_alloc(s->host->batch, sizeof(struct blob *)) : NULL;
+	if (!value || (landed && !blob))
+		return PARSE_BAD;
+	*value = slice_of(bytes.ptr + span.at, in_bytes);
+	if (landed && landed->blob) {
+		*blob = blob_ref(landed->blob);
+		*value = slice_of(landed->blob->bytes, landed->blob->len);
+		r->blobs = blob;
+	}
+	r->refused = landed && !landed->blob;
+	r->argv = value;
+	r->argc = 1;
+	return PARSE_OK;
+}
+
 /*
- * The data block of a storage command, which starts at `at`. It becomes the only argument, from
- * the bytes themselves or from the blob that it was landed in. A block without a line end behind
- * it is an error that eats as many bytes as a good one would have.
+ * The data block of a storage command. One without a line end behind it is an error that eats as
+ * many bytes as a good one would have.
  */
 static enum parse_status take_block(struct session *s, struct slice bytes, size_t at,
 				    struct request *r, struct mc_line *line, size_t *consumed)
 {
-	const struct landing *landed = landing_find(s, at);
-	size_t in_bytes = landed ? 0 : line->value_len;
+	enum parse_status status =
+		mc__take_value(s, bytes, (struct mc_span){at, line->value_len, 2}, r, consumed);
 
-	if (bytes.len - at < in_bytes + 2) {
-		if (bytes.len - at < in_bytes)
-			landing_want(s, at, line->value_len);
-		return PARSE_MORE;
-	}
-	*consumed = at + in_bytes + 2;
-	if (memcmp(bytes.ptr + at + in_bytes, "\r\n", 2) != 0) {
-		line->op = MC_REPLY;
-		line->malformed = true;
-		line->text = SLICE_LITERAL("CLIENT_ERROR bad data chunk");
-		line->meta = NULL;
-		r->key_count = 0;
-		return PARSE_OK;
-	}
-	struct slice *block = batch_alloc(s->host->batch, sizeof(*block));
-	struct blob **blob = landed ? batch_alloc(s->host->batch, sizeof(struct blob *)) : NULL;
-
-	if (!block || (landed && !blob))
+	if (status == PARSE_BAD)
 		return give_up(r, &line_no_memory);
-	*block = slice_of(bytes.ptr + at, in_bytes);
-	if (landed && landed->blob) {
-		*blob = blob_ref(landed->blob);
-		*block = slice_of(landed->blob->bytes, landed->blob->len);
-		r->blobs = blob;
-	}
-	r->refused = landed && !landed->blob;
-	r->argv = block;
-	r->argc = 1;
+	if (status == PARSE_MORE || memcmp(bytes.ptr + *consumed - 2, "\r\n", 2) == 0)
+		return status;
+	line->op = MC_REPLY;
+	line->malformed = true;
+	line->text = SLICE_LITERAL("CLIENT_ERROR bad data chunk");
+	line->meta = NULL;
+	r->key_count = 0;
 	return PARSE_OK;
 }
 
@@ -203,20 +214,11 @@ static enum parse_status text_parse(struct session *s, struct slice bytes, struc
 	return complete(s, bytes, at, r, line, consumed);
 }
 
-/* The binary protocol is not spoken: its first byte ends the connection. */
-static enum parse_status binary_parse(struct session *s, struct slice bytes, struct request *r,
-				      size_t *consumed)
-{
-	return give_up(r, &line_quit);
-}
-
 static const struct proto text = {.name = "memcache", .parse = text_parse, .run = mc__run};
 static const struct proto binary = {
-	.name = "memcache-binary", .parse = binary_parse, .run = mc__run};
-
-#define BINARY_MAGIC 0x80
+	.name = "memcache-binary", .parse = mc__binary_parse, .run = mc__binary_run};
 
 const struct proto *mc_detect(uint8_t first_byte)
 {
-	return first_byte == BINARY_MAGIC ? &binary : &text;
+	return first_byte == MC_BINARY_REQUEST ? &binary : &text;
 }

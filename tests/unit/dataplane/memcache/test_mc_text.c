@@ -443,14 +443,6 @@ static void test_get_line_without_bound_closes(void **state)
 	ASSERT_REPLY("");
 }
 
-static void test_binary_magic_closes_and_counts(void **state)
-{
-	fake_session_send(&f, slice_of("\x80\x0b\0\0\0\0\0\0", 8));
-	assert_true(f.session.closing);
-	ASSERT_REPLY("");
-	assert_int_equal(counter_read(&f.counters.mc_protocol_errors), 1);
-}
-
 static void test_stats_waits_for_the_control_thread(void **state)
 {
 	send_text("version\r\nstats\r\nversion\r\n");
@@ -538,7 +530,6 @@ int main(void)
 		TEST(test_line_without_an_end_closes),
 		TEST(test_get_of_many_keys),
 		TEST(test_get_line_without_bound_closes),
-		TEST(test_binary_magic_closes_and_counts),
 		TEST(test_stats_waits_for_the_control_thread),
 		TEST(test_one_keyspace_with_resp),
 		TEST(test_counters_of_hits_and_misses),
