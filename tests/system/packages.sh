@@ -9,7 +9,7 @@ BUILD_PACKAGES=(build-essential meson ninja-build pkg-config dpdk libdpdk-dev li
 	libjemalloc-dev libcmocka-dev libmicrohttpd-dev)
 RUN_PACKAGES=(iproute2 ethtool procps kmod pciutils curl redis-tools netcat-openbsd)
 TEST_PACKAGES=(clang libclang-rt-14-dev redis-server redis-tools memcached libmemcached-tools
-	python3 python3-redis python3-pymemcache ethtool iproute2 iputils-ping netcat-openbsd nmap
+	python3 python3-redis python3-pymemcache python3-pylibmc python3-binary-memcached ethtool iproute2 iputils-ping netcat-openbsd nmap
 	util-linux shellcheck spin)
 COMPARE_PACKAGES=(python3 redis-server redis-tools memcached libmemcached-tools gnuplot-nox
 	util-linux)
