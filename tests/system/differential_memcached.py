@@ -28,7 +28,7 @@ Known and intended differences, which the generator steers around or the compari
   - an opaque that is too long is found before anything is done, and there when mg has set its expiry;
   - ma T is forgotten there when the number gets longer, and not here: it is not tried;
   - me tells the size of an item and its class as they are here;
-  - watch, slabs, lru, lru_crawler, cache_memlimit: not ours yet;
+  - slabs, lru and lru_crawler change nothing here; watch and cache_memlimit: not ours yet;
   - the figures of stats, but not their names.
 """
 import argparse

@@ -112,6 +112,30 @@ def check_memcaslap(*options):
         assert figures.get(wrong, "0") == "0", out
 
 
+def check_dumps():
+    """Every key that is there, in both forms, and none that RESP alone can have."""
+    import redis
+
+    r = redis.Redis(SERVER)
+    r.flushall()
+    keys = {f"dump:{i}" for i in range(5000)}
+    pipe = r.pipeline(transaction=False)
+    for key in (*keys, "with blank", "k" * 251):
+        pipe.set(key, "v")
+    pipe.execute()
+    with connect() as s:
+        assert ask(s, b"ms YSBi 1 b T100\r\nx\r\n", b"\r\n") == b"HD\r\n"  # "a b"
+        lines = ask(s, b"lru_crawler metadump all\r\n", b"END\r\n").decode().splitlines()[:-1]
+        fields = [dict(word.split("=", 1) for word in line.split(" ")) for line in lines]
+        assert {f["key"] for f in fields} == {key.replace(":", "%3A") for key in keys} | {"a%20b", "with%20blank"}
+        expiring = next(f for f in fields if f["key"] == "a%20b")
+        assert 90 <= int(expiring["exp"]) - time.time() <= 101 and int(expiring["size"]) > 0, expiring
+        lines = ask(s, b"lru_crawler mgdump all\r\n", b"EN\r\n").decode().splitlines()[:-1]
+        assert set(lines) == {f"mg {key}" for key in keys}
+    r.flushall()
+    r.close()
+
+
 class Client:
     """One of many, that notices when it is told to renew the value."""
 
@@ -195,6 +219,7 @@ def main():
         checks.run("libmemcached's tools", check_tools)
         checks.run("memcaslap, text", check_memcaslap)
         checks.run("memcaslap, binary", check_memcaslap, "-B")
+        checks.run("dumps", check_dumps)
         checks.run("stampedes", check_stampede)
         checks.run("one keyspace", check_one_keyspace)
         checks.run("back at the baseline", appliance.settled)

@@ -344,7 +344,7 @@ static void run_noop(const struct call *c)
 
 static void run_stat(const struct call *c)
 {
-	if (!mc__forward_stats(c->host, c->request, c->out))
+	if (!mc__forward(c->host, c->request, c->out))
 		answer_error(c, MC_BINARY_ENOMEM);
 }
 

@@ -40,10 +40,10 @@ void mc__write_block(struct out *out, const struct item *item);
 void mc__flush(struct table_thread *tt, uint64_t at_ms, uint64_t now_ms);
 
 /*
- * Has the request's command run where the figures of all threads are. False: it cannot be now, and
- * that is to be answered.
+ * Has the request's command run by the thread that it is for. False: it cannot be now, and that is
+ * to be answered.
  */
-bool mc__forward_stats(struct session_host *host, struct request *request, struct out *out);
+bool mc__forward(struct session_host *host, struct request *request, struct out *out);
 
 /* Where a value lies behind what has been parsed, and what follows it. */
 struct mc_span {

@@ -4,6 +4,7 @@
 #include "base/compiler.h"
 #include "dataplane/command/kv.h"
 #include "dataplane/command/kv_number.h"
+#include "dataplane/proto/memcache/mc_admin.h"
 
 /*
  * A line of the memcached text protocol to a struct. Pure: called by mc_text.c with one line of a
@@ -172,6 +173,11 @@ static void parse_shutdown(const struct words *w, const struct verb *verb, struc
 	answer(out, SLICE_LITERAL("ERROR: shutdown not enabled"));
 }
 
+static void parse_admin(const struct words *w, const struct verb *verb, struct mc_line *out)
+{
+	mc_admin_parse(w->word, w->count, out);
+}
+
 static void parse_nothing(const struct words *w, const struct verb *verb, struct mc_line *out)
 {
 }
@@ -196,6 +202,9 @@ static const struct verb verbs[] = {
 	{SLICE_LITERAL("quit"), parse_nothing, 1, 0, MC_QUIT},
 	{SLICE_LITERAL("flush_all"), parse_flush_all, 1, 3, MC_FLUSH_ALL},
 	{SLICE_LITERAL("verbosity"), parse_verbosity, 2, 3, MC_REPLY},
+	{SLICE_LITERAL("lru_crawler"), parse_admin, 1, 0, MC_REPLY},
+	{SLICE_LITERAL("slabs"), parse_admin, 1, 0, MC_REPLY},
+	{SLICE_LITERAL("lru"), parse_admin, 2, 0, MC_REPLY},
 	{SLICE_LITERAL("shutdown"), parse_shutdown, 1, 0, MC_REPLY},
 };
 
@@ -317,9 +326,9 @@ void mc_line_parse(struct slice line, struct mc_line *out)
 	}
 	out->op = verb->op;
 	out->mode = verb->mode;
-	if (verb->op == MC_STATS)
-		out->keys = slice_of(w.word[0].ptr, line.len - (size_t)(w.word[0].ptr - line.ptr));
 	verb->parse(&w, verb, out);
+	if (out->op == MC_STATS || out->op == MC_DUMP)
+		out->keys = slice_of(w.word[0].ptr, line.len - (size_t)(w.word[0].ptr - line.ptr));
 }
 
 bool mc_line_may_grow(struct slice start)

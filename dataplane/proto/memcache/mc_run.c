@@ -316,7 +316,7 @@ static void run_flush_all(const struct mc_call *c)
 	MC_ANSWER(c, "OK");
 }
 
-bool mc__forward_stats(struct session_host *host, struct request *request, struct out *out)
+bool mc__forward(struct session_host *host, struct request *request, struct out *out)
 {
 	struct session *session = request->session;
 	const struct session_host_ops *ops = host->ops;
@@ -341,10 +341,10 @@ bool mc__forward_stats(struct session_host *host, struct request *request, struc
 	return true;
 }
 
-/* Needs figures of all threads, so it goes to the control thread where the host can forward. */
-static void run_stats(const struct mc_call *c)
+/* For the control thread, which sees the figures of all, or the background thread. */
+static void run_elsewhere(const struct mc_call *c)
 {
-	if (!mc__forward_stats(c->host, c->request, c->out))
+	if (!mc__forward(c->host, c->request, c->out))
 		MC_ANSWER(c, "SERVER_ERROR too many requests for the control thread");
 }
 
@@ -369,7 +369,8 @@ static void (*const runs[])(const struct mc_call *c) = {
 	[MC_DECR] = run_arith,
 	[MC_TOUCH] = run_touch,
 	[MC_FLUSH_ALL] = run_flush_all,
-	[MC_STATS] = run_stats,
+	[MC_STATS] = run_elsewhere,
+	[MC_DUMP] = run_elsewhere,
 	[MC_REPLY] = run_reply,
 	[MC_QUIT] = run_quit,
 	[MC_META_GET] = mc__meta_get,

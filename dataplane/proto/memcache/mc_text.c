@@ -5,6 +5,7 @@
 #include "dataplane/command/kv.h"
 #include "dataplane/proto/batch.h"
 #include "dataplane/proto/landing.h"
+#include "dataplane/proto/memcache/mc_admin.h"
 #include "dataplane/proto/memcache/mc_binary.h"
 #include "dataplane/proto/memcache/mc_internal.h"
 #include "dataplane/proto/memcache/mc_stats.h"
@@ -73,7 +74,7 @@ static bool lay_out_keys(struct batch *batch, struct request *r, const struct mc
 	return true;
 }
 
-/* stats [SUB ...]: runs on the control thread, which is handed words. */
+/* stats and dumps run on threads that may take long, which are handed words. */
 static bool lay_out_words(struct batch *batch, struct request *r, const struct mc_line *line)
 {
 	struct slice rest = line->keys;
@@ -88,7 +89,7 @@ static bool lay_out_words(struct batch *batch, struct request *r, const struct m
 		r->argc++;
 	}
 	r->argv = words;
-	r->cmd = &mc_stats_command;
+	r->cmd = line->op == MC_STATS ? &mc_stats_command : &mc_dump_command;
 	r->alone = true; // it may block the session
 	return true;
 }
@@ -167,7 +168,7 @@ static enum parse_status complete(struct session *s, struct slice bytes, size_t 
 		return give_up(r, &line_no_memory);
 	if (line->swallows)
 		s->skip_bytes = (uint64_t)line->value_len + 2;
-	if (line->op == MC_STATS)
+	if (line->op == MC_STATS || line->op == MC_DUMP)
 		return lay_out_words(batch, r, line) ? PARSE_OK : give_up(r, &line_no_memory);
 	if (line->op == MC_QUIT)
 		r->alone = true; // nothing behind it is to be looked at

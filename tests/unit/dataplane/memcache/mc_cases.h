@@ -332,6 +332,31 @@ static const struct mc_case mc_cases[] = {
 	{"meta blanks", BYTES("  ms   a   1   T0  \r\nx\r\n mg  a  v  k \r\n"),
 	 BYTES("HD\r\nVA 1 ka\r\nx\r\n")},
 
+	// What memcached has for its LRUs.
+	{"lru_crawler",
+	 BYTES("lru_crawler\r\nlru_crawler enable\r\nlru_crawler disable x\r\n"
+	       "lru_crawler crawl x\r\n"
+	       "lru_crawler tocrawl 7\r\nlru_crawler tocrawl x\r\n"
+	       "lru_crawler sleep 100\r\nlru_crawler sleep 1000001\r\n"
+	       "lru_crawler nonsense\r\nlru_crawler nonsense 1\r\n"),
+	 BYTES("ERROR\r\nOK\r\nERROR\r\nBADCLASS invalid class id\r\n"
+	       "OK\r\n"
+	       "CLIENT_ERROR bad command line format\r\nOK\r\n"
+	       "CLIENT_ERROR sleep must be one second or less\r\nERROR\r\nERROR\r\n")},
+	{"slabs",
+	 BYTES("slabs\r\nslabs reassign\r\nslabs reassign x 1\r\n"
+	       "slabs nonsense 1 2\r\n"),
+	 BYTES("ERROR\r\nERROR\r\nCLIENT_ERROR bad command line format\r\nERROR\r\n")},
+	{"lru",
+	 BYTES("lru\r\nlru tune 10 25 0.1 2.0\r\nlru tune 50 50 0.1 2.0\r\n"
+	       "lru tune x 50 0.1 2.0\r\nlru tune 1 2 3\r\nlru nonsense\r\n"),
+	 BYTES("ERROR\r\nOK\r\nERROR hot and warm pcts must not exceed 80\r\nERROR\r\n"
+	       "ERROR\r\nERROR\r\n")},
+	{"dumps",
+	 BYTES("lru_crawler metadump x\r\nset a 0 0 1\r\nx\r\nlru_crawler mgdump all\r\n"
+	       "delete a\r\nlru_crawler metadump all\r\nlru_crawler mgdump hash\r\nmn\r\n"),
+	 BYTES("BADCLASS invalid class id\r\n" STORED "mg a\r\nEN\r\n" DELETED END "EN\r\nMN\r\n")},
+
 	// The rest.
 	{"flush_all",
 	 BYTES("set a 0 0 1\r\nx\r\nflush_all\r\nget a\r\nset a 0 0 1\r\ny\r\nget a\r\n"),
