@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -343,6 +344,13 @@ static int start_workers(struct appliance *a, char *why)
 	};
 	int result = 0;
 
+	if (a->config->memcached_cluster_nodes[0] != '\0') {
+		a->cluster_nodes = config_nodes_text(a->config);
+		if (!a->cluster_nodes)
+			result = -ENOMEM;
+		else
+			a->limits.mc_cluster = slice_of_text(a->cluster_nodes);
+	}
 	for (uint32_t i = 0; i < a->workers_wanted && result == 0; i++) {
 		worker.id = i;
 		worker.core = a->worker_cores[i];
@@ -423,6 +431,7 @@ void appliance_stop(struct appliance *a)
 	if (a->rcu_started)
 		rcu_stop();
 	table_free(a->table);
+	free(a->cluster_nodes);
 	if (a->port_started)
 		port_stop(a->port);
 	if (a->port)

@@ -29,6 +29,7 @@ struct appliance {
 	cpu_set_t any_core;            // what the process may use
 	struct worker_live live;
 	struct session_limits limits;
+	char *cluster_nodes; // limits.mc_cluster
 };
 
 #define APPLIANCE_WHY_MAX 512

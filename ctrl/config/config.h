@@ -29,6 +29,7 @@
 #define CONFIG_PATH_MAX     4096
 #define CONFIG_CORES_MAX    64
 #define CONFIG_NETWORKS_MAX 16
+#define CONFIG_NODES_MAX    90 // of a memcached cluster
 
 /* In network order; that of IPv4 in its mapped form ::ffff:a.b.c.d. */
 struct config_address {
@@ -171,6 +172,12 @@ MUST_USE bool config_parse_address(const char *text, struct config_address *addr
 
 /* "10.99.0.2/24", "fd00::2/64". */
 MUST_USE bool config_parse_network(const char *text, struct config_network *network);
+
+/*
+ * The node list of a memcached cluster as Auto Discovery answers it: the version, the nodes in the
+ * order of their names. NULL: no memory. The caller frees it.
+ */
+char *config_nodes_text(const struct config *config);
 
 /* "10.0.0.0/8,fd00::/8": how many, or -1 when it is malformed or there are too many. */
 int config_parse_networks(const char *text, struct config_network networks[CONFIG_NETWORKS_MAX]);

@@ -24,4 +24,5 @@ bool config_check_ip6_or_empty(const char *value, char *why);
 bool config_check_cidr(const char *value, char *why);
 bool config_check_cidr6(const char *value, char *why);
 bool config_check_networks(const char *value, char *why);
+bool config_check_nodes(const char *value, char *why);
 bool config_check_cores(const char *value, char *why);

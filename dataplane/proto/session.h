@@ -52,6 +52,7 @@ struct session_limits {
 	_Atomic uint64_t query_max_bytes; // client-query-buffer-limit: a request that is not landed
 	_Atomic uint64_t mc_item_max_bytes; // memcached-max-item-size
 	_Atomic bool mc_flush_enabled;
+	struct slice mc_cluster; // node list that `config get cluster` begins with; constant
 };
 
 /* What a session needs from whoever carries it. */

@@ -136,6 +136,33 @@ def check_dumps():
     r.close()
 
 
+def check_discovery(appliance):
+    """The node list of configuration until somebody sets one; text, by its old name, and binary, on all workers."""
+    def lists(payload, flags=0):
+        for _ in range(8):
+            with connect() as s:
+                config = b"CONFIG cluster %d %d\r\n%s\r\nEND\r\n" % (flags, len(payload), payload)
+                assert ask(s, b"config get cluster\r\n", b"END\r\n") == config
+                value = b"VALUE AmazonElastiCache:cluster %d %d\r\n%s\r\nEND\r\n" % (flags, len(payload), payload)
+                assert ask(s, b"get AmazonElastiCache:cluster\r\n", b"END\r\n") == value
+            with connect() as s:
+                s.sendall(struct.pack("!BBHBBHIIQ", 0x80, 0x60, 7, 0, 0, 0, 7, 9, 0) + b"cluster")
+                answer = b""
+                while len(answer) < 28 + len(payload):
+                    answer += s.recv(1000)
+                assert answer[:24] == struct.pack("!BBHBBHIIQ", 0x81, 0x60, 0, 4, 0, 0, 4 + len(payload), 9, 0)
+                assert answer[24:] == struct.pack("!I", flags) + payload
+
+    lists(b"12\nalpha|10.0.0.2|11211 beta||11211\n")
+    newer = b"13\nalpha|10.0.0.2|11211\n"
+    with connect() as s:
+        assert ask(s, b"config set cluster 0 %d\r\n%s\r\n" % (len(newer), newer), b"\r\n") == b"STORED\r\n"
+    lists(newer)
+    with connect() as s:
+        assert ask(s, b"flush_all\r\n", b"\r\n") == b"OK\r\n"
+    lists(b"12\nalpha|10.0.0.2|11211 beta||11211\n")
+
+
 class Client:
     """One of many, that notices when it is told to renew the value."""
 
@@ -210,7 +237,8 @@ def check_one_keyspace():
 def main():
     harness.require_root()
     checks = Checks()
-    with Appliance("af_packet", 2, 2) as appliance:
+    nodes = ("--memcached-cluster-nodes", "beta||11211,alpha|10.0.0.2|11211", "--memcached-cluster-version", "12")
+    with Appliance("af_packet", 2, 2, nodes) as appliance:
         checks.run("memccapable, text and binary", check_memccapable)
         checks.run("pylibmc, text", check_pylibmc, False)
         checks.run("pylibmc, binary", check_pylibmc, True)
@@ -220,6 +248,7 @@ def main():
         checks.run("memcaslap, text", check_memcaslap)
         checks.run("memcaslap, binary", check_memcaslap, "-B")
         checks.run("dumps", check_dumps)
+        checks.run("Auto Discovery", check_discovery, appliance)
         checks.run("stampedes", check_stampede)
         checks.run("one keyspace", check_one_keyspace)
         checks.run("back at the baseline", appliance.settled)

@@ -4,6 +4,7 @@
 #include "base/compiler.h"
 #include "dataplane/command/kv.h"
 #include "dataplane/proto/batch.h"
+#include "dataplane/proto/memcache/mc_cluster.h"
 #include "dataplane/proto/memcache/mc_internal.h"
 #include "dataplane/proto/memcache/mc_stats.h"
 
@@ -78,6 +79,8 @@ static const struct rule rules[MC_BINARY_OPCODES] = {
 	[MC_BINARY_APPENDQ] = STORES(MC_BINARY_APPEND, true, EXTRAS_NONE),
 	[MC_BINARY_PREPEND] = STORES(MC_BINARY_PREPEND, false, EXTRAS_NONE),
 	[MC_BINARY_PREPENDQ] = STORES(MC_BINARY_PREPEND, true, EXTRAS_NONE),
+	[MC_BINARY_CONFIG_GET] = READS(MC_BINARY_CONFIG_GET, false, EXTRAS_NONE),
+	[MC_BINARY_CONFIG_SET] = STORES(MC_BINARY_CONFIG_SET, false, EXTRAS_SET),
 	[MC_BINARY_FLUSH] = FLUSH(false),
 	[MC_BINARY_FLUSHQ] = FLUSH(true),
 	[MC_BINARY_NOOP] = PLAIN(MC_BINARY_NOOP, false),
@@ -143,6 +146,7 @@ static void read_extras(struct mc_binary *b, const struct packet *p)
 static bool store_mode(struct mc_binary *b)
 {
 	switch (b->command) {
+	case MC_BINARY_CONFIG_SET:
 	case MC_BINARY_SET:
 		b->mode = b->cas_unique ? KV_CAS : KV_SET;
 		return true;
@@ -163,6 +167,17 @@ static bool store_mode(struct mc_binary *b)
 	}
 }
 
+/* ElastiCache's commands name a kind of configuration, of which there is one (mc_cluster.h). */
+static void name_config(struct mc_binary *b)
+{
+	if (b->command != MC_BINARY_CONFIG_GET && b->command != MC_BINARY_CONFIG_SET)
+		return;
+	if (slice_equal(b->key, SLICE_LITERAL(MC_CLUSTER_NAME)))
+		b->key = SLICE_LITERAL(MC_CLUSTER_KEY);
+	else
+		refuse(b, MC_BINARY_KEY_ENOENT, false);
+}
+
 /* Everything but the value. False: there is nothing to run but the answer. */
 static bool decode(struct mc_binary *b, const struct packet *p)
 {
@@ -181,6 +196,7 @@ static bool decode(struct mc_binary *b, const struct packet *p)
 		b->quiet = rule->quiet;
 		b->key = slice_of(p->extras + p->extras_len, p->key_len);
 		read_extras(b, p);
+		name_config(b);
 	}
 	return b->status == MC_BINARY_OK;
 }

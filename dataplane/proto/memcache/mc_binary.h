@@ -45,7 +45,9 @@ enum mc_binary_opcode {
 	MC_BINARY_GATQ = 0x1e,
 	MC_BINARY_GATK = 0x23,
 	MC_BINARY_GATKQ = 0x24,
-	MC_BINARY_OPCODES = 0x25,
+	MC_BINARY_CONFIG_GET = 0x60, // ElastiCache's
+	MC_BINARY_CONFIG_SET = 0x64,
+	MC_BINARY_OPCODES = 0x65,
 };
 
 enum mc_binary_status {

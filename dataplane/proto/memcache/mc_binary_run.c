@@ -342,6 +342,21 @@ static void run_noop(const struct call *c)
 	answer_done(c, 0);
 }
 
+static void run_config_get(const struct call *c)
+{
+	uint32_t flags;
+	struct slice nodes = mc__cluster(c->host, &c->request->keys[0], &flags);
+	struct be32 extras = be32_from_host(flags);
+
+	if (nodes.len == 0) {
+		answer_error(c, MC_BINARY_KEY_ENOENT);
+		return;
+	}
+	begin(c, &(struct answer){.extras = slice_of(&extras, sizeof(extras)),
+				  .value_len = nodes.len});
+	out_append(c->out, nodes);
+}
+
 static void run_stat(const struct call *c)
 {
 	if (!mc__forward(c->host, c->request, c->out))
@@ -349,15 +364,26 @@ static void run_stat(const struct call *c)
 }
 
 static void (*const runs[MC_BINARY_OPCODES])(const struct call *c) = {
-	[MC_BINARY_GET] = run_get,         [MC_BINARY_GETK] = run_get,
-	[MC_BINARY_TOUCH] = run_touch,     [MC_BINARY_GAT] = run_touch,
-	[MC_BINARY_GATK] = run_touch,      [MC_BINARY_SET] = run_store,
-	[MC_BINARY_ADD] = run_store,       [MC_BINARY_REPLACE] = run_store,
-	[MC_BINARY_APPEND] = run_store,    [MC_BINARY_PREPEND] = run_store,
-	[MC_BINARY_DELETE] = run_delete,   [MC_BINARY_INCREMENT] = run_arith,
-	[MC_BINARY_DECREMENT] = run_arith, [MC_BINARY_FLUSH] = run_flush,
-	[MC_BINARY_VERSION] = run_version, [MC_BINARY_QUIT] = run_quit,
-	[MC_BINARY_NOOP] = run_noop,       [MC_BINARY_STAT] = run_stat,
+	[MC_BINARY_CONFIG_GET] = run_config_get,
+	[MC_BINARY_CONFIG_SET] = run_store,
+	[MC_BINARY_GET] = run_get,
+	[MC_BINARY_GETK] = run_get,
+	[MC_BINARY_TOUCH] = run_touch,
+	[MC_BINARY_GAT] = run_touch,
+	[MC_BINARY_GATK] = run_touch,
+	[MC_BINARY_SET] = run_store,
+	[MC_BINARY_ADD] = run_store,
+	[MC_BINARY_REPLACE] = run_store,
+	[MC_BINARY_APPEND] = run_store,
+	[MC_BINARY_PREPEND] = run_store,
+	[MC_BINARY_DELETE] = run_delete,
+	[MC_BINARY_INCREMENT] = run_arith,
+	[MC_BINARY_DECREMENT] = run_arith,
+	[MC_BINARY_FLUSH] = run_flush,
+	[MC_BINARY_VERSION] = run_version,
+	[MC_BINARY_QUIT] = run_quit,
+	[MC_BINARY_NOOP] = run_noop,
+	[MC_BINARY_STAT] = run_stat,
 };
 
 void mc__binary_run(struct session_host *host, struct request *request)

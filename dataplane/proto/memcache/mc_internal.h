@@ -45,6 +45,11 @@ void mc__flush(struct table_thread *tt, uint64_t at_ms, uint64_t now_ms);
  */
 bool mc__forward(struct session_host *host, struct request *request, struct out *out);
 
+/* mc_cluster.c: the node list, empty when there is none. */
+struct slice mc__cluster(const struct session_host *host, const struct table_key *key,
+			 uint32_t *flags);
+void mc__cluster_get(const struct mc_call *c);
+
 /* Where a value lies behind what has been parsed, and what follows it. */
 struct mc_span {
 	size_t at;

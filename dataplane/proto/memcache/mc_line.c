@@ -5,6 +5,7 @@
 #include "dataplane/command/kv.h"
 #include "dataplane/command/kv_number.h"
 #include "dataplane/proto/memcache/mc_admin.h"
+#include "dataplane/proto/memcache/mc_cluster.h"
 
 /*
  * A line of the memcached text protocol to a struct. Pure: called by mc_text.c with one line of a
@@ -178,6 +179,11 @@ static void parse_admin(const struct words *w, const struct verb *verb, struct m
 	mc_admin_parse(w->word, w->count, out);
 }
 
+static void parse_config(const struct words *w, const struct verb *verb, struct mc_line *out)
+{
+	mc_cluster_parse(w->word, w->count, out);
+}
+
 static void parse_nothing(const struct words *w, const struct verb *verb, struct mc_line *out)
 {
 }
@@ -202,6 +208,7 @@ static const struct verb verbs[] = {
 	{SLICE_LITERAL("quit"), parse_nothing, 1, 0, MC_QUIT},
 	{SLICE_LITERAL("flush_all"), parse_flush_all, 1, 3, MC_FLUSH_ALL},
 	{SLICE_LITERAL("verbosity"), parse_verbosity, 2, 3, MC_REPLY},
+	{SLICE_LITERAL("config"), parse_config, 1, 6, MC_REPLY},
 	{SLICE_LITERAL("lru_crawler"), parse_admin, 1, 0, MC_REPLY},
 	{SLICE_LITERAL("slabs"), parse_admin, 1, 0, MC_REPLY},
 	{SLICE_LITERAL("lru"), parse_admin, 2, 0, MC_REPLY},

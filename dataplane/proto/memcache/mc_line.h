@@ -18,6 +18,7 @@ enum mc_op {
 	MC_FLUSH_ALL,
 	MC_STATS,
 	MC_DUMP,     // lru_crawler metadump, mgdump
+	MC_CLUSTER,  // config get cluster
 	MC_META_GET, // of a meta command, with `meta`; ms is an MC_STORE
 	MC_META_DELETE,
 	MC_META_ARITH,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/proto/memcache/mc_cluster.h"
 #include "dataplane/proto/memcache/mc_internal.h"
 
 #include "base/number.h"
@@ -113,6 +114,24 @@ static void write_value(const struct mc_call *c, struct slice key, const struct 
 		mc__write_block(c->out, item);
 }
 
+/* The node list by its old name, when it is in nobody's hands but the configuration's. */
+static bool write_configured(const struct mc_call *c, struct slice key)
+{
+	struct slice nodes = c->host->limits->mc_cluster;
+	uint8_t text[NUMBER_TEXT_MAX];
+
+	if (likely(nodes.len == 0) || !slice_equal(key, SLICE_LITERAL(MC_CLUSTER_KEY)))
+		return false;
+	OUT_LITERAL(c->out, "VALUE " MC_CLUSTER_KEY " 0 ");
+	out_append(c->out, slice_of(text, number_encode_u64(nodes.len, text)));
+	if (c->line->want_cas)
+		OUT_LITERAL(c->out, " 0");
+	OUT_LITERAL(c->out, "\r\n");
+	out_append(c->out, nodes);
+	OUT_LITERAL(c->out, "\r\n");
+	return true;
+}
+
 static void run_get(const struct mc_call *c)
 {
 	const struct request *r = c->request;
@@ -121,8 +140,10 @@ static void run_get(const struct mc_call *c)
 	for (uint32_t i = 0; i < r->key_count; i++) {
 		struct item *item = table_find(c->tt, &r->keys[i]);
 
-		if (!item)
+		if (!item) {
+			hits += write_configured(c, r->keys[i].bytes);
 			continue;
+		}
 		hits++;
 		if (unlikely(!(item_marks(item) & ITEM_FETCHED)))
 			table_mark(c->tt, item, ITEM_FETCHED);
@@ -371,6 +392,7 @@ static void (*const runs[])(const struct mc_call *c) = {
 	[MC_FLUSH_ALL] = run_flush_all,
 	[MC_STATS] = run_elsewhere,
 	[MC_DUMP] = run_elsewhere,
+	[MC_CLUSTER] = mc__cluster_get,
 	[MC_REPLY] = run_reply,
 	[MC_QUIT] = run_quit,
 	[MC_META_GET] = mc__meta_get,

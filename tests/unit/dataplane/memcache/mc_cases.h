@@ -357,6 +357,22 @@ static const struct mc_case mc_cases[] = {
 	       "delete a\r\nlru_crawler metadump all\r\nlru_crawler mgdump hash\r\nmn\r\n"),
 	 BYTES("BADCLASS invalid class id\r\n" STORED "mg a\r\nEN\r\n" DELETED END "EN\r\nMN\r\n")},
 
+	// ElastiCache's Auto Discovery.
+	{"no node list", BYTES("config get cluster\r\nget AmazonElastiCache:cluster\r\n"),
+	 BYTES(END END)},
+	{"node list",
+	 BYTES("config set cluster 0 21\r\n2\na|1.2.3.4|11211 b|\n\r\nconfig get cluster\r\n"
+	       "get AmazonElastiCache:cluster\r\n"),
+	 BYTES(STORED "CONFIG cluster 0 21\r\n2\na|1.2.3.4|11211 b|\n\r\n" END
+		      "VALUE AmazonElastiCache:cluster 0 21\r\n2\na|1.2.3.4|11211 b|\n\r\n" END)},
+	{"node list without a word",
+	 BYTES("config set cluster 5 1 noreply\r\nx\r\nconfig get cluster\r\n"),
+	 BYTES("CONFIG cluster 5 1\r\nx\r\n" END)},
+	{"config of nothing we know",
+	 BYTES("config\r\nconfig get\r\nconfig get x\r\nconfig set x 0 1\r\n"
+	       "config set cluster x 1\r\nconfig set cluster 0 -1\r\nconfig get cluster x\r\n"),
+	 BYTES(ERROR ERROR END BAD_LINE BAD_LINE BAD_LINE ERROR)},
+
 	// The rest.
 	{"flush_all",
 	 BYTES("set a 0 0 1\r\nx\r\nflush_all\r\nget a\r\nset a 0 0 1\r\ny\r\nget a\r\n"),
