@@ -51,6 +51,8 @@ struct port_hash_trial {
 
 struct port_backlog {
 	uint32_t head, tail; // [worker] they only grow; masked on use
+	uint32_t waiting;    // [worker] what was head at moved_ns
+	uint64_t moved_ns;   // [worker]
 	struct rte_mbuf *frames[PORT_TX_BACKLOG];
 };
 

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define BLOCKED_NS_MAX 1000000000u // that one frame may hold up all others
+
 #define RX_FLAGS_KEPT                                                                              \
 	(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_RSS_HASH |      \
 	 RTE_MBUF_F_RX_VLAN_STRIPPED)
@@ -30,6 +32,7 @@ static uint16_t mbufs_of_frames(struct port_queue *queue, struct frame *frames, 
 static uint16_t transmit(struct port_queue *queue, struct rte_mbuf **mbufs, uint16_t count,
 			 struct drop_counters *drops);
 static void backlog_flush(struct port_queue *queue, struct drop_counters *drops);
+static void backlog_unblock(struct port_queue *queue, uint64_t now_ns, struct drop_counters *drops);
 static void backlog_add(struct port_queue *queue, struct rte_mbuf **mbufs, uint16_t count,
 			struct drop_counters *drops);
 
@@ -162,6 +165,7 @@ static void send_burst(struct port_queue *queue, struct frame *frames, uint16_t 
 		ready = port_fault_tx(queue->fault, &burst, now_ns, drops);
 	}
 	backlog_flush(queue, drops);
+	backlog_unblock(queue, now_ns, drops);
 	// What waits goes first, or TCP sees its own segments reordered.
 	if (likely(queue->backlog.head == queue->backlog.tail))
 		taken = transmit(queue, mbufs, ready, drops);
@@ -351,6 +355,25 @@ static void backlog_flush(struct port_queue *queue, struct drop_counters *drops)
 		if (done < n)
 			return;
 	}
+}
+
+/*
+ * A frame that the device has not taken for so long it may never take, and all others stand behind
+ * it: it goes. Of a device that is merely held up, one a second is lost.
+ */
+static void backlog_unblock(struct port_queue *queue, uint64_t now_ns, struct drop_counters *drops)
+{
+	struct port_backlog *backlog = &queue->backlog;
+
+	if (likely(backlog->head == backlog->tail) || backlog->waiting != backlog->head) {
+		backlog->waiting = backlog->head;
+		backlog->moved_ns = now_ns;
+		return;
+	}
+	if (now_ns < backlog->moved_ns + BLOCKED_NS_MAX)
+		return;
+	drop_count(drops, DROP_PORT_TX_REFUSED);
+	rte_pktmbuf_free(backlog->frames[backlog->head++ & (PORT_TX_BACKLOG - 1)]);
 }
 
 static void backlog_add(struct port_queue *queue, struct rte_mbuf **mbufs, uint16_t count,

@@ -205,7 +205,8 @@ static bool send_planned(struct tcp_conn *conn, struct plan *plan)
 }
 
 /*
- * More than a segment at once for a device that cuts: whole ones, and the rest if all may go.
+ * More than a segment at once for a device that cuts: whole ones, and the rest if all may go. Not
+ * more of them than a turn has, as devices have a limit, too, and refuse what exceeds it.
  */
 static uint32_t whole_segments(const struct tcp_conn *conn, uint32_t len, uint32_t unsent)
 {
@@ -215,7 +216,7 @@ static uint32_t whole_segments(const struct tcp_conn *conn, uint32_t len, uint32
 
 	if (likely(most < 2 * smss))
 		return smss;
-	len = min_u32(len, most);
+	len = min_u32(len, min_u32(most, TCP_SEGMENTS_PER_TURN * smss));
 	return len == unsent ? len : len - len % smss;
 }
 

@@ -193,6 +193,34 @@ static void test_queue_full_device_waits_in_order_then_drops_counted(void **stat
 	assert_int_equal(drain_in_order(), room);
 }
 
+/* What the device never takes does not stand in the way of the rest for ever. */
+static void test_queue_frame_that_blocks_is_given_up(void **state)
+{
+	const uint64_t second_ns = 1000000000;
+	uint64_t before = fixture_drops(&drops, DROP_PORT_TX_REFUSED);
+	struct frame in[PORT_BURST_MAX];
+
+	for (uint32_t i = 0; i < RING_ROOM + 10; i++)
+		send_one(0, fixture_frame(port, 60, 0x88b5, i));
+	port_tx(port_queue(port, 0), NULL, 0, second_ns - 1, &drops);
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_TX_REFUSED), before);
+	port_tx(port_queue(port, 0), NULL, 0, second_ns, &drops);
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_TX_REFUSED), before + 1);
+	// The next one has its time, too.
+	port_tx(port_queue(port, 0), NULL, 0, second_ns + 1, &drops);
+	port_tx(port_queue(port, 0), NULL, 0, 2 * second_ns, &drops);
+	assert_int_equal(fixture_drops(&drops, DROP_PORT_TX_REFUSED), before + 1);
+	for (uint32_t seen = 0; seen < RING_ROOM + 9;) {
+		uint16_t n = receive(0, in, PORT_BURST_MAX);
+
+		assert_true(n > 0);
+		for (uint16_t i = 0; i < n; i++, seen++)
+			assert_int_equal(fixture_frame_id(&in[i]), seen + (seen >= RING_ROOM));
+		port_free(in, n);
+		port_tx(port_queue(port, 0), NULL, 0, 2 * second_ns, &drops);
+	}
+}
+
 static void test_queue_no_buffer_is_counted(void **state)
 {
 	struct frame *frames = calloc(port->tx_pool->size + 1, sizeof(*frames));
@@ -312,6 +340,7 @@ int main(void)
 		TEST(test_queue_chain_too_long_is_dropped_and_counted),
 		TEST(test_queue_frame_beyond_mtu_is_refused),
 		TEST(test_queue_full_device_waits_in_order_then_drops_counted),
+		TEST(test_queue_frame_that_blocks_is_given_up),
 		TEST(test_queue_no_buffer_is_counted),
 		TEST(test_queue_reserve_is_for_control_frames),
 		TEST(test_queue_appended_payload_is_chained),

@@ -641,6 +641,27 @@ static void test_device_that_cuts_gets_many_segments_at_once(void **state)
 	finish(p);
 }
 
+/* Devices refuse frames that would become too many segments (net_tap: more than 64, for ever). */
+static void test_device_that_cuts_gets_a_bounded_number_of_segments(void **state)
+{
+	uint8_t mss[4] = {2, 4, 0, 88};
+	struct tcp_config config = peer_config();
+	uint32_t before;
+	struct peer *p;
+
+	config.tso_bytes = 32 << 10;
+	p = peer_new(&config);
+	peer_send_options(p, "S", 0, 0, slice_of(mss, 4));
+	peer_send(p, "A", 1, 1, "");
+	peer_discard(p);
+	p->conn->cwnd = 60000;
+	before = p->emits;
+	peer_write_len(p, 6000);
+	assert_true(p->sent_count > 60);
+	assert_true((p->sent_count + p->emits - before - 1) / (p->emits - before) <= 32);
+	finish(p);
+}
+
 /* The tail leaves with its PSH and FIN on the last piece only, and window and MSS hold. */
 static void test_device_that_cuts_ends_a_reply_as_others_do(void **state)
 {
@@ -690,6 +711,7 @@ int main(void)
 		cmocka_unit_test(test_blobs_are_held_until_acknowledged),
 		cmocka_unit_test(test_large_reply_leaves_in_bounded_bursts),
 		cmocka_unit_test(test_device_that_cuts_gets_many_segments_at_once),
+		cmocka_unit_test(test_device_that_cuts_gets_a_bounded_number_of_segments),
 		cmocka_unit_test(test_device_that_cuts_ends_a_reply_as_others_do),
 		cmocka_unit_test(test_many_small_extents_are_split_over_segments),
 		cmocka_unit_test(test_abort_gives_references_back),
