@@ -151,6 +151,9 @@ class Generator:
 
 def run(pair, rng, seconds):
     gen = Generator(rng)
+    for server in pair:
+        server.send(packet(FLUSH) + packet(NOOP, opaque=LAST), [])
+        server.answers({}, False)
     deadline, bursts, requests = time.monotonic() + seconds, 0, 0
     while time.monotonic() < deadline:
         burst = [gen.one() for _ in range(rng.choice([1, 3, 10, 40]))]

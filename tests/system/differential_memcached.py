@@ -394,10 +394,10 @@ SECONDS = re.compile(rb"( t| l|exp=-|la=)(\d+)")
 
 
 def same_but_for_ticks(theirs, ours):
-    """Seconds left and seconds idle: memcached's clock has steps of one, and they do not fall on ours."""
+    """Seconds left and seconds idle: memcached's clock has steps of one, late ones on a busy machine."""
     if SECONDS.sub(rb"\1", theirs) != SECONDS.sub(rb"\1", ours):
         return False
-    return all(abs(int(a) - int(b)) <= 1 for (_, a), (_, b) in zip(SECONDS.findall(theirs), SECONDS.findall(ours)))
+    return all(abs(int(a) - int(b)) <= 3 for (_, a), (_, b) in zip(SECONDS.findall(theirs), SECONDS.findall(ours)))
 
 
 def compare(pair, requests, cuts, closes=False):

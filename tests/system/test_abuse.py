@@ -141,7 +141,7 @@ def check_syn_flood(appliance, seconds, rate):
     assert ASAN or (ratio >= 9 and flooded >= 0.9 * alone), "good clients suffer"
 
 
-def pinged_under_flood(appliance, name, count, forge):
+def pinged_under_flood(appliance, name, count, forge, seconds=2):
     """One client PINGs while forged frames of its own flow pour in: how many, and by how much a counter has grown."""
     s = connect()
     ping(s)
@@ -149,8 +149,8 @@ def pinged_under_flood(appliance, name, count, forge):
     port = s.getsockname()[1]
     frames = [forge(forger, port, i) for i in range(count)]
     before = appliance.metrics()[name]
-    with Flood(frames, 2, 20000) as f:
-        end = time.monotonic() + 2
+    with Flood(frames, seconds, 20000) as f:
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             ping(s)
             time.sleep(0.01)
@@ -161,11 +161,11 @@ def pinged_under_flood(appliance, name, count, forge):
 
 
 def check_rst_flood(appliance):
-    """RSTs through all numbers, half a window apart: some are in the window, none is the one (RFC 5961 3.2)."""
+    """RSTs through all numbers, half a window apart, twice and more: some are in the window, none is the one (RFC 5961 3.2)."""
     step = 1 << 17  # the receive window is twice that
     sent, challenges = pinged_under_flood(
         appliance, "wirecache_tcp_challenge_ack_total", (1 << 32) // step,
-        lambda forger, port, i: forger.tcp(CLIENT, port, i * step + 12345, RST))
+        lambda forger, port, i: forger.tcp(CLIENT, port, i * step + 12345, RST), 4)
     print(f"#   {sent} RSTs, {challenges:.0f} challenge ACKs")
     assert 0 < challenges < 10
 
