@@ -443,6 +443,25 @@ static void test_get_line_without_bound_closes(void **state)
 	ASSERT_REPLY("");
 }
 
+/* One of all who have found the same value is the first to mark it, and nobody marks another. */
+static void test_mark_is_first_once_and_on_that_value(void **state)
+{
+	struct table_key a = table_key(f.cmd.table, SLICE_LITERAL("a"));
+	struct table_key b = table_key(f.cmd.table, SLICE_LITERAL("b"));
+	struct item *item_a, *item_b;
+
+	send_text("set a 0 0 1\r\nx\r\nset b 0 0 1\r\nx\r\n");
+	item_a = table_peek(f.tt, &a);
+	item_b = table_peek(f.tt, &b);
+	assert_false(table_mark_first(f.tt, &a, item_b, ITEM_WON));
+	assert_int_equal(item_marks(item_a), 0);
+	assert_true(table_mark_first(f.tt, &a, item_a, ITEM_WON));
+	assert_false(table_mark_first(f.tt, &a, item_a, ITEM_WON));
+	assert_true(table_mark_first(f.tt, &a, item_a, ITEM_FETCHED));
+	assert_int_equal(item_marks(item_a), ITEM_WON | ITEM_FETCHED);
+	assert_int_equal(item_marks(item_b), 0);
+}
+
 static void test_stats_waits_for_the_control_thread(void **state)
 {
 	send_text("version\r\nstats\r\nversion\r\n");
@@ -530,6 +549,7 @@ int main(void)
 		TEST(test_line_without_an_end_closes),
 		TEST(test_get_of_many_keys),
 		TEST(test_get_line_without_bound_closes),
+		TEST(test_mark_is_first_once_and_on_that_value),
 		TEST(test_stats_waits_for_the_control_thread),
 		TEST(test_one_keyspace_with_resp),
 		TEST(test_counters_of_hits_and_misses),
