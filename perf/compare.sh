@@ -37,7 +37,8 @@ APPLIANCE=10.99.0.2
 SERVER_CORE=1
 CLIENT_CORE=0
 APPLIANCE_PID_FILE=/run/wirecache/wirecached.pid
-PROGRAMS=(wirecached perf/wirecache-load perf/bench_path perf/echo_server)
+PROGRAMS=(wirecached perf/wirecache-load perf/bench_path perf/echo_server
+	perf/core_distance)
 PACKAGES=("${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${COMPARE_PACKAGES[@]}")
 views=A,B,C
 started_appliance=no

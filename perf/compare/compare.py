@@ -24,7 +24,7 @@ import workloads
 # a second to the next, and of many turns some see it quiet.
 CELL_S = {True: 4.5, False: 10}          # for the rounds of one workload, if quiet turns are rare
 ROUNDS = {"A": 5, "B": 9, "C": 5}
-SECONDS = {True: {"A": 0.2, "B": 0.03, "C": 0.25}, False: {"A": 0.3, "B": 0.15, "C": 0.6}}
+SECONDS = {True: {"A": 0.4, "B": 0.03, "C": 0.25}, False: {"A": 0.3, "B": 0.15, "C": 0.6}}
 WARMUP = {True: 0.01, False: 0.03}
 WARMUP_IN_PROCESS = 0.1                  # of a server that has just begun
 SECONDS_OPEN_LOOP = 0.6                  # a tail wants its thousands of requests
@@ -40,7 +40,7 @@ class Site:
         self.server_core, self.client_core = args.server_core, args.client_core
         self.run_dir = args.run_dir
         self.args = args
-        self.core = machine.Core(args.server_core)
+        self.cores = machine.Cores((args.server_core, args.client_core))
         self.huge_pages = None
         self.tsc_hz = None
 
@@ -203,7 +203,8 @@ class Run:
         environment = machine.describe()
         environment.update(versions=servers.versions(), command=self.args.command,
                            quick=self.args.quick, tsc_hertz=self.site.tsc_hz,
-                           huge_pages=self.site.huge_pages.used)
+                           huge_pages=self.site.huge_pages.used,
+                           cores_round_trip_ns=self.site.cores.near_ns)
         whole = {"environment": environment, "rows": self.rows}
         os.makedirs(RESULTS, exist_ok=True)
         report.write(os.path.join(RESULTS, "compare.json"), whole)

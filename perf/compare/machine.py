@@ -9,6 +9,7 @@ import time
 
 SPEED_BYTES = bytes(200000)
 SPEED_TRIES = 3
+DISTANCE = "build/perf/core_distance"
 
 
 def steal_and_total():
@@ -92,25 +93,45 @@ def speed_of(core):
     return 1 / min(times)
 
 
-class Core:
-    """How fast a core is, compared with the best that was seen of it. A neighbour on the host, which
-    steal does not show, makes it half as fast from one tenth of a second to the next, and not all
-    code suffers from that alike."""
+class Cores:
+    """How fast cores are, each compared with the best that was seen of it. A neighbour on the host,
+    which steal does not show, makes one half as fast from one tenth of a second to the next, and not
+    all code suffers from that alike. The client's core counts as the server's does: a slow client
+    sends less at a time, and a server that wakes up for less pays more for each request."""
 
-    LOOK_S = 1  # long enough for some quiet moments, if there are any
+    LOOK_S = 1      # long enough for some quiet moments, if there are any
+    NEAR = 2        # times the shortest way that was seen between them
+    NAPS_MAX = 300  # of a millisecond on each core, to bring them together again
 
-    def __init__(self, core):
-        self.core, self.best = core, 0
+    def __init__(self, cores):
+        self.best = {core: 0 for core in cores}
+        self.near_ns = self.distance_ns()
+        self.near_ns = min(self.near_ns, self.distance_ns(self.near_ns // self.NEAR))
         end_s = time.monotonic() + self.LOOK_S
         while time.monotonic() < end_s:
             self.slowness()
             time.sleep(0.01)
 
+    def distance_ns(self, wanted_ns=None):
+        """What a cache line takes from one core to the other and back, after naps if it takes longer
+        than that."""
+        naps = [str(wanted_ns), str(self.NAPS_MAX)] if wanted_ns else []
+        return int(output(DISTANCE, *map(str, self.best), *naps))
+
+    def far(self, bring=False):
+        """Whether the host has them far from each other. The kernel's TCP costs a quarter more then, and
+        ours nothing."""
+        limit_ns = self.NEAR * self.near_ns
+        return self.distance_ns(limit_ns if bring else None) > limit_ns
+
     def slowness(self):
-        """0 is as fast as ever, 0.5 is half as fast."""
-        speed = speed_of(self.core)
-        self.best = max(speed, self.best)
-        return 1 - speed / self.best
+        """Of the slowest: 0 is as fast as ever, 0.5 is half as fast."""
+        return max(map(self.slowness_of, self.best))
+
+    def slowness_of(self, core):
+        speed = speed_of(core)
+        self.best[core] = max(speed, self.best[core])
+        return 1 - speed / self.best[core]
 
 
 class HugePages:

@@ -2,10 +2,10 @@
 """Rounds: every server once, in turns A B B A, so that whatever drifts hits all alike.
 
 A server's turn in a round is quiet when at most 2 % of its time went to the hypervisor (steal) or to
-other programs on the server's core (the time that the server's threads waited for it), and when that
-core was as fast as ever before it and after it. Rounds go on until there are enough quiet turns of
-each server, or the cell's time is over; the quietest are kept, and how many of them were disturbed
-is said.
+other programs on the server's core (the time that the server's threads waited for it), when that
+core and the client's were as fast as ever before it and after it, and when the host had not put them
+far from each other. Rounds go on until there are enough quiet turns of each server, or the cell's
+time is over; the quietest are kept, and how many of them were disturbed is said.
 """
 import collections
 import statistics
@@ -21,6 +21,7 @@ import workloads
 DISTURBED_MAX = 0.02
 MEDIAN_OF_MIN = 5        # turns
 SLOW_MAX = 0.12          # by hashing, which suffers more from a neighbour than servers do
+FAR = 3                  # as disturbing as that, times the limit, are cores that are far apart
 OPEN_LOOP_SHARE = 0.7
 GROWTH_RATE = 20000      # new keys per second
 FLUSH_S = 1              # ours gives memory back in the background
@@ -140,7 +141,8 @@ class Cell:
         clock = Clock(server, self.site.server_core)
         window = self.site.window(self.workload)
         window["rate"] = self.rate
-        slow = self.site.core.slowness()
+        cores = self.site.cores
+        far, slow = cores.far(bring=True), cores.slowness()
         server.resume()
         try:
             self.prepare(server)
@@ -148,14 +150,14 @@ class Cell:
                 outcome = self.client.run(server, self.workload, window, clock.mark)
         finally:
             server.pause()
-        slow = max(slow, self.site.core.slowness())
+        far, slow = cores.far() or far, max(slow, cores.slowness())
         self.commands[server.name] = outcome.command
         if len(clock.marks) != 2 or outcome.ops == 0:
             raise clients.LoadError("nothing was measured")
         measured = clock.window(outcome)
         if self.workload.view == "B":  # nobody else sends, and all is counted
             measured["in_flight"] = self.workload.connections * self.workload.pipeline
-        figures = {"ops_per_s": outcome.rate, "slow": slow,
+        figures = {"ops_per_s": outcome.rate, "far": far, "slow": slow,
                    "disturbed": max(measured["disturbed"], outcome.disturbed)}
         figures.update(server.figures(clock.marks[0]["sample"], clock.marks[1]["sample"],
                                       measured))
@@ -225,10 +227,11 @@ class Cell:
             server.pause()
 
     def pairs(self, name, other, key):
-        """Figures of two servers while the core was equally fast for both."""
+        """Figures of two servers while the cores were equally fast, and near, for both."""
         both = [[f for f in self.turns.get(n, ()) if f.get(key)] for n in (name, other)]
         every = [(a, b) for a in both[0] for b in both[1]]
-        alike = [(a, b) for a, b in every if abs(a["slow"] - b["slow"]) <= SLOW_MAX]
+        alike = [(a, b) for a, b in every
+                 if abs(a["slow"] - b["slow"]) <= SLOW_MAX and a["far"] == b["far"]]
         return [(a[key], b[key]) for a, b in alike or every]
 
     def values(self, name, key):
@@ -250,7 +253,8 @@ class Cell:
 
 def disturbance(figures):
     """How far a turn is from quiet, 1 being the limit."""
-    return max(figures["disturbed"] / DISTURBED_MAX, figures["slow"] / SLOW_MAX)
+    return max(figures["disturbed"] / DISTURBED_MAX, figures["slow"] / SLOW_MAX,
+               FAR * figures["far"])
 
 
 def quiet(figures):

@@ -4,7 +4,7 @@ import dataclasses
 
 KEY_BYTES = 16
 MILLION = 1000000
-QUICK_KEYS = 100000
+QUICK_KEYS = MILLION    # at most. Fewer would fit into a cache that neighbours share, or would not
 GROWTH_KEYS = 100000    # that are there, and read, while others join them
 BIG_BYTES = 1 << 20     # of the value among small ones; memcached's limit is raised for it
 RESP, TEXT, META, UDP = "resp", "memcache_text", "memcache_meta", "memcache_udp"
