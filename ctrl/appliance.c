@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/rcu.h"
 #include "base/secret.h"
+#include "dataplane/proto/memcache/mc_auth.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -333,6 +334,8 @@ static int start_workers(struct appliance *a, char *why)
 		.idle = idle_policy(a),
 		.resp_port = (uint16_t)a->config->port,
 		.mc_port = (uint16_t)a->config->memcached_port,
+		.mc_udp_port = (uint16_t)a->config->memcached_udp_port,
+		.udp_rate = (uint32_t)a->config->memcached_udp_rate,
 		.table = a->table,
 		.port = a->port,
 		.neighbours = a->neighbours,
@@ -365,6 +368,13 @@ static int start_workers(struct appliance *a, char *why)
 	return result;
 }
 
+static void warn_of_udp(const struct config *config)
+{
+	if (config->memcached_udp_port != 0 && config->allow_from[0] == '\0')
+		log_warning("memcached-udp-port without allow-from: replies that are longer than "
+			    "their request are not sent");
+}
+
 bool appliance_apply(void *arg, const struct config *config, char *why)
 {
 	struct appliance *a = arg;
@@ -381,6 +391,11 @@ bool appliance_apply(void *arg, const struct config *config, char *why)
 			      memory_order_relaxed);
 	atomic_store_explicit(&a->live.idle_timeout_s, (uint32_t)config->timeout,
 			      memory_order_relaxed);
+	atomic_store_explicit(&a->live.mc_idle_timeout_s,
+			      (uint32_t)(config->memcached_idle_timeout
+						 ? config->memcached_idle_timeout
+						 : config->timeout),
+			      memory_order_relaxed);
 	atomic_store_explicit(&a->live.clients_max_worker, clients, memory_order_relaxed);
 	atomic_store_explicit(&a->limits.bulk_max_bytes, config->proto_max_bulk_len,
 			      memory_order_relaxed);
@@ -390,7 +405,62 @@ bool appliance_apply(void *arg, const struct config *config, char *why)
 			      memory_order_relaxed);
 	atomic_store_explicit(&a->limits.mc_flush_enabled, config->memcached_flush_enabled,
 			      memory_order_relaxed);
+	atomic_store_explicit(&a->limits.mc_text_only, config->memcached_text_only,
+			      memory_order_relaxed);
+	atomic_store_explicit(&a->limits.mc_shutdown_enabled, config->memcached_shutdown_enabled,
+			      memory_order_relaxed);
 	log_set_level((enum log_level)config->loglevel);
+	return true;
+}
+
+#define USERS_FILE_MAX (64u << 10) // bytes
+
+/* The users of memcached's protocols; NULL with a reason, or without one when there is no file. */
+static struct mc_users *read_users(const char *path, char *why)
+{
+	char *text = malloc(USERS_FILE_MAX);
+	FILE *file = fopen(path, "re");
+	struct mc_users *users = NULL;
+	uint32_t line = 0;
+	size_t len = 0;
+
+	if (!text || !file) {
+		snprintf(why, CONFIG_WHY_MAX, "%s: %s", path, strerror(errno));
+	} else {
+		len = fread(text, 1, USERS_FILE_MAX, file);
+		if (ferror(file) || len == USERS_FILE_MAX)
+			snprintf(why, CONFIG_WHY_MAX, "%s: cannot be read, or is too long", path);
+		else if ((users = mc_users_parse(slice_of(text, len), &line)) == NULL)
+			snprintf(why, CONFIG_WHY_MAX, "%s:%u: not USER:PASSWORD, or too many", path,
+				 line);
+	}
+	if (file)
+		fclose(file);
+	if (text)
+		explicit_bzero(text, len);
+	free(text);
+	return users;
+}
+
+bool appliance_apply_users(void *arg, const struct config *config, char *why)
+{
+	struct appliance *a = arg;
+	struct mc_users *users = NULL, *before = a->users;
+
+	if (config->memcached_auth_file[0] != '\0') {
+		users = read_users(config->memcached_auth_file, why);
+		if (!users)
+			return false;
+	}
+	a->users = users;
+	atomic_store_explicit(&a->limits.mc_users, users, memory_order_release);
+	if (before) {
+		// This thread reads, too: it must not keep the grace period waiting.
+		rcu_offline();
+		rcu_wait();
+		rcu_online();
+		mc_users_free(before);
+	}
 	return true;
 }
 
@@ -411,6 +481,10 @@ int appliance_start(struct appliance *a, const struct config *config, const char
 		result = start_table(a, why);
 	if (result == 0) {
 		appliance_apply(a, config, why);
+		result = appliance_apply_users(a, config, why) ? 0 : -EINVAL;
+	}
+	if (result == 0) {
+		warn_of_udp(config);
 		result = start_workers(a, why);
 	}
 	if (result != 0)
@@ -432,6 +506,7 @@ void appliance_stop(struct appliance *a)
 		rcu_stop();
 	table_free(a->table);
 	free(a->cluster_nodes);
+	mc_users_free(a->users);
 	if (a->port_started)
 		port_stop(a->port);
 	if (a->port)

@@ -29,7 +29,8 @@ struct appliance {
 	cpu_set_t any_core;            // what the process may use
 	struct worker_live live;
 	struct session_limits limits;
-	char *cluster_nodes; // limits.mc_cluster
+	char *cluster_nodes;    // limits.mc_cluster
+	struct mc_users *users; // limits.mc_users
 };
 
 #define APPLIANCE_WHY_MAX 512
@@ -46,3 +47,6 @@ void appliance_stop(struct appliance *a);
 
 /* Takes the live directives into use; to be registered with config_on_set(). */
 bool appliance_apply(void *arg, const struct config *config, char *why);
+
+/* Reads memcached-auth-file and lets its users in; likewise, for that directive. */
+bool appliance_apply_users(void *arg, const struct config *config, char *why);

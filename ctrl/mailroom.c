@@ -4,6 +4,7 @@
 #include "base/contract.h"
 #include "ctrl/admin/admin.h"
 #include "ctrl/background/background.h"
+#include "ctrl/watch/watch.h"
 #include "dataplane/proto/session.h"
 
 #include <time.h>
@@ -49,9 +50,14 @@ static void open_mail(struct mailroom *m, struct mail *mail)
 		mail->forward = NULL;
 		worker_mail_free(mail);
 		return;
+	case MAIL_WRITTEN:
+		watch_delivered(m->watch, &mail->lines);
+		worker_mail_free(mail);
+		return;
 	case MAIL_REPLY:
 	case MAIL_RUN:
 	case MAIL_VISIT:
+	case MAIL_LINES:
 		break;
 	}
 	INVARIANT(!"mail that only workers receive");
@@ -108,6 +114,18 @@ void mailroom_complete(void *arg, struct forward *forward)
 	mail = worker_mail_new(MAIL_REPLY, forward, NULL);
 	INVARIANT(mail); // a few bytes; without them the client would wait for ever
 	send_back(m, mail);
+}
+
+bool mailroom_send_lines(void *arg, uint32_t worker, const struct mail_lines *lines)
+{
+	struct mailroom *m = arg;
+	struct mail *mail = worker_mail_new(MAIL_LINES, NULL, NULL);
+
+	if (!mail)
+		return false;
+	mail->lines = *lines;
+	worker_post(m->workers[worker], mail);
+	return true;
 }
 
 /* One worker after another, so that the visitor is never run by two threads at a time. */

@@ -8,6 +8,7 @@
 
 struct admin;
 struct background;
+struct watch;
 struct out;
 
 /*
@@ -30,6 +31,7 @@ struct mailroom {
 	struct cmd_thread *cmd; // of the control thread
 	struct background *background;
 	struct admin *admin;
+	struct watch *watch;
 };
 
 /*
@@ -42,6 +44,9 @@ bool mailroom_turn(struct mailroom *m);
 bool mailroom_run_on_worker(void *arg, struct forward *forward);
 bool mailroom_run_in_background(void *arg, struct forward *forward);
 void mailroom_complete(void *arg, struct forward *forward);
+
+/* For ctrl/watch. */
+bool mailroom_send_lines(void *arg, uint32_t worker, const struct mail_lines *lines);
 
 /* Shows every client of every worker and of the admin listener; true from `visit` ends it. */
 void mailroom_visit(struct mailroom *m,

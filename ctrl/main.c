@@ -13,6 +13,7 @@
 #include "ctrl/mailroom.h"
 #include "ctrl/metrics/metrics.h"
 #include "ctrl/stats/stats.h"
+#include "ctrl/watch/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +45,7 @@ struct daemon {
 	struct admin *admin;
 	struct metrics *metrics;
 	struct mailroom mailroom;
+	struct watch *watch;
 	struct loop_timer mail_tick, wall_tick, sample_tick;
 };
 
@@ -70,6 +72,8 @@ static void on_mail_tick(struct loop_timer *timer, uint64_t now_ns)
 {
 	struct daemon *d = CONTAINER_OF(timer, struct daemon, mail_tick);
 	bool more = mailroom_turn(&d->mailroom);
+
+	more |= watch_turn(d->watch);
 
 	// In the next turn of the loop, whose time is a later one.
 	loop_timer_set(d->loop, timer, now_ns + (more ? 1 : MAIL_TICK_NS));
@@ -252,6 +256,22 @@ static int start_metrics(struct daemon *d)
 				    "another program may have the port: see --metrics-port");
 }
 
+static int start_watch(struct daemon *d)
+{
+	struct watch_config config = {
+		.log_count = d->appliance.workers_count,
+		.limits = &d->appliance.limits,
+		.mail = mailroom_send_lines,
+		.arg = &d->mailroom,
+	};
+
+	for (uint32_t i = 0; i < config.log_count; i++)
+		config.logs[i] = worker_log(d->appliance.workers[i]);
+	d->watch = watch_new(&config);
+	d->host.watch = d->mailroom.watch = d->watch;
+	return d->watch ? 0 : failed("the watchers", -ENOMEM, "");
+}
+
 static void start_ticks(struct daemon *d)
 {
 	uint64_t now_ns = clock_now_ns();
@@ -284,10 +304,13 @@ static int start_control(struct daemon *d)
 		result = start_stats(d);
 	if (result == 0)
 		result = start_metrics(d);
+	if (result == 0)
+		result = start_watch(d);
 	if (result != 0)
 		return result;
 	loop_on_wake(d->loop, on_wake, d);
 	config_on_set(&d->config, NULL, appliance_apply, &d->appliance);
+	config_on_set(&d->config, "memcached-auth-file", appliance_apply_users, &d->appliance);
 	start_ticks(d);
 	return 0;
 }
@@ -301,6 +324,7 @@ static void stop_all(struct daemon *d)
 	if (d->admin)
 		admin_stop(d->admin);
 	stats_free(d->stats);
+	watch_free(d->watch);
 	if (d->cmd.tt)
 		table_thread_close(d->cmd.tt);
 	free(d->cmd.stats);
@@ -327,10 +351,11 @@ static void announce(const struct daemon *d)
 	const struct port_info *info = &d->appliance.info;
 
 	log_notice("wirecache serves %s%s%s on %s (%s, %u queue(s), mtu %u) with %u worker(s): "
-		   "RESP on %d, memcached on %d",
+		   "RESP on %d, memcached on %d%s",
 		   now->nic_address, *now->nic_address && *now->nic_address6 ? " and " : "",
 		   now->nic_address6, info->name, info->driver, info->queues, info->mtu,
-		   d->appliance.workers_count, (int)now->port, (int)now->memcached_port);
+		   d->appliance.workers_count, (int)now->port, (int)now->memcached_port,
+		   now->memcached_udp_port ? " and by UDP" : "");
 }
 
 static void run(struct daemon *d)

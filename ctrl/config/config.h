@@ -30,6 +30,8 @@
 #define CONFIG_CORES_MAX    64
 #define CONFIG_NETWORKS_MAX 16
 #define CONFIG_NODES_MAX    90 // of a memcached cluster
+#define CONFIG_PARAMETERS_MAX 32 // of an ElastiCache parameter group
+#define CONFIG_PARAMETER_MAX  16 // bytes of a value of one, with its terminator
 
 /* In network order; that of IPv4 in its mapped form ::ffff:a.b.c.d. */
 struct config_address {
@@ -80,6 +82,9 @@ struct config {
 #undef CONFIG_TEXT
 #undef CONFIG_OUTPUT
 #undef CONFIG_FIXED
+	// What memcached-parameter-file says, as `stats settings` shows it; empty: nothing.
+	bool memcached_text_only; // its binding_protocol
+	char parameters[CONFIG_PARAMETERS_MAX][CONFIG_PARAMETER_MAX];
 };
 
 /*
@@ -124,6 +129,12 @@ MUST_USE enum config_verdict config_load(struct config_store *store, int argc, c
 
 /* Reads a file's directives into *config. False after having said on `err` what is wrong. */
 MUST_USE bool config_read_file(struct config *config, const char *path, FILE *err);
+
+/* Reads memcached-parameter-file, if there is one, likewise. */
+MUST_USE bool config_read_parameters(struct config *config, FILE *err);
+
+/* What that file says of a line of `stats settings`; NULL: nothing. `config` is a struct config. */
+const char *config_parameter(const void *config, const char *setting);
 
 /* What no single directive can see: whether the values go together. False with a reason. */
 MUST_USE bool config_validate(const struct config *config, char *why);

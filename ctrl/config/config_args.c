@@ -149,6 +149,7 @@ enum config_verdict config_load(struct config_store *store, int argc, char *cons
 			store->path[0] = '\0';
 	}
 	good = take_directives(&store->now, &scan, argv, err) && good;
+	good = good && config_read_parameters(&store->now, err);
 	if (good && !config_validate(&store->now, why)) {
 		fprintf(err, "wirecached: %s\n", why);
 		good = false;

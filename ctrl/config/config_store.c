@@ -45,6 +45,9 @@ bool config_validate(const struct config *config, char *why)
 		return refuse(why, "port and memcached-port are both 0: nobody could connect");
 	if (config->port == config->memcached_port)
 		return refuse(why, "port and memcached-port must differ");
+	if (config->memcached_udp_port != 0 && config->memcached_auth_file[0] != '\0')
+		return refuse(why, "memcached-udp-port must be 0 with memcached-auth-file: nobody "
+				   "can say by UDP who they are");
 	if (config->admin_port != 0 && config->admin_port == config->metrics_port)
 		return refuse(why, "admin-port and metrics-port must differ");
 	if (core_count > 0 && config->workers != 0 && core_count != config->workers)

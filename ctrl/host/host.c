@@ -2,9 +2,11 @@
 #include "ctrl/host/host.h"
 
 #include "base/log.h"
+#include "base/number.h"
 #include "base/rcu.h"
 #include "ctrl/host/host_clients.h"
 #include "ctrl/info/info.h"
+#include "ctrl/watch/watch.h"
 #include "dataplane/proto/memcache/mc_stats.h"
 
 #include <errno.h>
@@ -160,14 +162,35 @@ static uint64_t micro_s(const struct timeval *tv)
 	return (uint64_t)tv->tv_sec * 1000000 + (uint64_t)tv->tv_usec;
 }
 
+/* The figures of `stats` that come from the configuration. */
+static void mc_settings(const struct config *config, struct mc_stats *stats)
+{
+	stats->max_connections = (uint64_t)config->maxclients;
+	stats->limit_bytes = config->maxmemory;
+	stats->item_max_bytes = config->memcached_max_item_size;
+	stats->port = (uint64_t)config->memcached_port;
+	stats->udp_port = (uint64_t)config->memcached_udp_port;
+	stats->idle_timeout_s = (uint64_t)config->memcached_idle_timeout;
+	stats->flush_enabled = config->memcached_flush_enabled;
+	stats->shutdown_enabled = config->memcached_shutdown_enabled;
+	stats->auth_enabled = config->memcached_auth_file[0] != '\0';
+	stats->evictions_enabled = config->maxmemory_policy != TABLE_NOEVICTION;
+	stats->address = config->nic_address[0] ? config->nic_address : config->nic_address6;
+	stats->parameter = config_parameter;
+	stats->parameters = config;
+}
+
 static void host_mc_stats(void *arg, struct out *out, struct slice sub)
 {
 	const struct host *host = arg;
-	const struct config *config = &host->config->now;
 	const struct stats_source *source = stats_source(host->stats);
 	struct stats_snapshot s;
 	struct rusage usage;
 
+	if (slice_equal(sub, SLICE_LITERAL("conns"))) {
+		host_mc_conns(host, out);
+		return;
+	}
 	stats_collect_since_reset(host->stats, &s);
 	getrusage(RUSAGE_SELF, &usage);
 	struct mc_stats stats = {
@@ -177,25 +200,49 @@ static void host_mc_stats(void *arg, struct out *out, struct slice sub)
 		.user_us = micro_s(&usage.ru_utime),
 		.system_us = micro_s(&usage.ru_stime),
 		.threads = source->worker_count,
-		.max_connections = (uint64_t)config->maxclients,
 		.curr_connections = s.connections,
 		.total_connections = s.totals.worker[WORKER_COUNT_ACCEPTED],
 		.rejected_connections = s.totals.worker[WORKER_COUNT_REJECTED],
 		.bytes_read = s.totals.tcp[TCP_COUNT_BYTES_IN],
 		.bytes_written = s.totals.tcp[TCP_COUNT_BYTES_OUT],
-		.limit_bytes = config->maxmemory,
-		.item_max_bytes = config->memcached_max_item_size,
-		.port = (uint64_t)config->memcached_port,
-		.flush_enabled = config->memcached_flush_enabled,
-		.evictions_enabled = config->maxmemory_policy != TABLE_NOEVICTION,
 		.table = s.table,
 	};
+	struct watch_stats watched = {0};
 
+	mc_settings(&host->config->now, &stats);
+	if (host->watch)
+		watch_stats(host->watch, &watched);
+	stats.log_written = watched.written;
+	stats.log_dropped = watched.dropped;
+	stats.log_sent = watched.sent;
+	stats.log_skipped = watched.skipped;
+	stats.log_watchers = watched.watchers;
 	// Sums in the shape of a thread's counters, which is what the encoder reads.
 	for (size_t i = 0; i < STATS_COMMAND_COUNTERS; i++)
 		counter_set((counter *)&stats.commands + i, s.totals.commands[i]);
 	if (!mc_stats_encode(out, sub, &stats))
 		log_debug("memcached asks for statistics that there are not");
+}
+
+/* Only a worker's connection can ask, so the client is that of a forwarded request. */
+static bool host_mc_watch(void *arg, struct client *client, uint32_t bits)
+{
+	const struct host *host = arg;
+
+	return host->watch &&
+	       watch_add(host->watch, CONTAINER_OF(client, struct forward, client), bits);
+}
+
+static bool host_memory_limit(void *arg, uint64_t bytes)
+{
+	struct host *host = arg;
+	char text[NUMBER_TEXT_MAX + 1], why[CONFIG_WHY_MAX];
+	struct config_pair pair = {.name = SLICE_LITERAL("maxmemory")};
+	uint32_t culprit;
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
+	pair.value = slice_of_text(text);
+	return config_set(host->config, &pair, 1, &culprit, why) == CONFIG_SET_OK;
 }
 
 const struct cmd_host_ops host_ops = {
@@ -210,4 +257,6 @@ const struct cmd_host_ops host_ops = {
 	.shutdown = host_shutdown,
 	.debug_sleep = host_debug_sleep,
 	.mc_stats = host_mc_stats,
+	.mc_watch = host_mc_watch,
+	.memory_limit = host_memory_limit,
 };

@@ -21,6 +21,8 @@ typedef void host_visit_clients(void *arg,
 					      const struct worker_client_view *view),
 				void *visit_arg);
 
+struct watch;
+
 struct host {
 	struct config_store *config;
 	struct stats *stats;
@@ -28,6 +30,7 @@ struct host {
 	const struct cmd_thread *cmd; // for the time
 	host_visit_clients *visit_clients;
 	void *visit_arg;
+	struct watch *watch; // NULL: nobody can watch
 };
 
 extern const struct cmd_host_ops host_ops;

@@ -4,6 +4,7 @@
 #include "ctrl/text/text.h"
 #include "dataplane/command/cmd_client.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 
 /*
@@ -73,25 +74,75 @@ static void reply_rows(const struct host *host, struct reply *r, const struct ga
 	text_fini(&text);
 }
 
+/* All that match, to be freed; NULL: no memory. */
+static struct row *gather(const struct host *host, struct gathering *g)
+{
+	struct stats_snapshot s;
+
+	stats_collect(host->stats, &s);
+	g->room = s.connections + s.admin_clients + ROWS_SPARE;
+	g->rows = malloc(g->room * sizeof(*g->rows));
+	if (g->rows)
+		host->visit_clients(host->visit_arg, list_one, g);
+	return g->rows;
+}
+
 void host_client_list(void *arg, struct reply *r, const struct slice *args, uint32_t count,
 		      struct client *self)
 {
 	const struct host *host = arg;
 	struct cmd_client_filter filter;
-	struct stats_snapshot s;
 	struct gathering g = {.filter = &filter};
 
 	if (!cmd_client_list_filter(args, count, &filter, NULL))
 		return;
-	stats_collect(host->stats, &s);
-	g.room = s.connections + s.admin_clients + ROWS_SPARE;
-	g.rows = malloc(g.room * sizeof(*g.rows));
-	if (!g.rows) {
+	if (gather(host, &g))
+		reply_rows(host, r, &g);
+	else
 		REPLY_ERROR(r, "ERR out of memory");
+	free(g.rows);
+}
+
+/* "tcp:10.0.0.1:4711", "tcp6:[fd00::1]:4711" */
+static void put_address(struct text *text, const uint8_t address[16], uint16_t port)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	bool v4 = memcmp(address, mapped, sizeof(mapped)) == 0;
+	char ip[INET6_ADDRSTRLEN];
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? address + sizeof(mapped) : address, ip, sizeof(ip));
+	text_printf(text, v4 ? "tcp:%s:%u\r\n" : "tcp6:[%s]:%u\r\n", ip, port);
+}
+
+static void put_conn(struct text *text, const struct client *client, uint64_t now_ms)
+{
+	unsigned long long id = client->id;
+	uint64_t idle_ms = now_ms > client->active_ms ? now_ms - client->active_ms : 0;
+
+	text_printf(text, "STAT %llu:addr ", id);
+	put_address(text, client->remote, client->remote_port);
+	text_printf(text, "STAT %llu:listen_addr ", id);
+	put_address(text, client->local, client->local_port);
+	text_printf(text, "STAT %llu:state conn_read\r\n", id);
+	text_printf(text, "STAT %llu:secs_since_last_cmd %llu\r\n", id,
+		    (unsigned long long)(idle_ms / 1000));
+}
+
+void host_mc_conns(const struct host *host, struct out *out)
+{
+	struct cmd_client_filter filter;
+	struct gathering g = {.filter = &filter};
+	struct text text;
+
+	if (!cmd_client_list_filter(NULL, 0, &filter, NULL) || !gather(host, &g))
 		return;
+	text_init(&text, g.count * LINE_BYTES_MAX + 1);
+	for (uint64_t i = 0; i < g.count; i++) {
+		if (g.rows[i].client.local_port == host->config->now.memcached_port)
+			put_conn(&text, &g.rows[i].client, host->cmd->now_ms);
 	}
-	host->visit_clients(host->visit_arg, list_one, &g);
-	reply_rows(host, r, &g);
+	out_append(out, text_bytes(&text));
+	text_fini(&text);
 	free(g.rows);
 }
 

@@ -157,6 +157,11 @@ static void write_process(struct text *text, const struct stats *stats,
 #define METRIC(family, type, help, value) plain(text, family, type, help, (double)(value));
 #include "ctrl/metrics/metric.def"
 #undef METRIC
+	head(text, "elasticache", "gauge", "figures under the names that ElastiCache gives them");
+#define ELASTICACHE(name, value)                                                                   \
+	text_printf(text, "wirecache_elasticache{metric=\"%s\"} %.17g\n", name, (double)(value));
+#include "ctrl/metrics/elasticache.def"
+#undef ELASTICACHE
 }
 
 void metrics_write(struct text *text, const struct stats *stats)

@@ -21,6 +21,8 @@ struct client {
 	uint64_t id;      // unique in the life of the process
 	uint8_t resp;     // 2 or 3
 	bool admin;       // came in by the admin listener
+	bool authenticated; // has said who it is, where that is asked for
+	bool sasl_started;  // and has begun to say it
 	bool close_after; // QUIT: close once the replies are out
 	bool no_evict;
 	bool no_touch;      // CLIENT NO-TOUCH: look-ups do not count as an access

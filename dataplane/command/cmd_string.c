@@ -273,10 +273,13 @@ void cmd_getex(struct cmd_call *call)
 	reply_value_or_null(call, edit.old);
 }
 
+// Of RESP, whatever memcached may store: redis' proto-max-bulk-len.
+#define STRING_BYTES_MAX (512ULL << 20)
+
 /* Whether a value of `len` bytes may get `more` of them; answers the error. */
 static bool check_length(struct cmd_call *call, uint64_t len, uint64_t more)
 {
-	if (likely(len <= ITEM_VALUE_MAX && more <= ITEM_VALUE_MAX - len))
+	if (likely(len <= STRING_BYTES_MAX && more <= STRING_BYTES_MAX - len))
 		return true;
 	REPLY_ERROR(call->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 	return false;

@@ -44,6 +44,7 @@ enum cmd_flag {
 
 struct cmd;
 struct cmd_call;
+struct mc_log;
 
 #define CMD_UNLISTED                                                                               \
 	UINT32_MAX // id of a row outside the registry, a protocol's own: not counted per command
@@ -84,8 +85,14 @@ struct cmd_counters {
 	counter mc_incr_hits, mc_incr_misses, mc_decr_hits, mc_decr_misses;
 	counter mc_cas_hits, mc_cas_misses, mc_cas_badval;
 	counter mc_cmd_meta;
+	counter mc_auth_cmds, mc_auth_errors;
+	counter mc_store_too_large, mc_store_no_memory;
+	counter mc_cmd_config_get, mc_cmd_config_set;
 	counter mc_get_expired, mc_get_flushed, mc_protocol_errors;
 	counter resp_protocol_errors;
+	counter mc_udp_requests, mc_udp_replies; // datagrams
+	counter mc_udp_bad;                      // no frame, or an incomplete request in it
+	counter mc_udp_amplifying, mc_udp_too_long; // replies that were not sent
 };
 
 /*
@@ -117,6 +124,10 @@ struct cmd_host_ops {
 	 * one.
 	 */
 	void (*mc_stats)(void *host, struct out *out, struct slice sub);
+	// Sends that client, whose request was forwarded, what is noted from now on. False: full.
+	bool (*mc_watch)(void *host, struct client *client, uint32_t bits);
+	// maxmemory in bytes. False: it is refused.
+	bool (*memory_limit)(void *host, uint64_t bytes);
 };
 
 /* The surroundings of a call: one per thread that runs commands. */
@@ -125,6 +136,7 @@ struct cmd_thread {
 	struct table_thread *tt;
 	struct cmd_stat *stats; // cmd_count() of them
 	struct cmd_counters *counters;
+	struct mc_log *log; // what memcached's watchers see; NULL but on workers
 	const struct cmd_host_ops *host_ops; // NULL on workers
 	void *host;
 	uint64_t now_ms; // Unix time of the burst

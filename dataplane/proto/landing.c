@@ -24,7 +24,8 @@ void landing_want(struct session *session, size_t offset, uint64_t len)
 	struct session_host *host = session->host;
 	struct parse_state *state;
 
-	if (len < SESSION_LANDING_MIN || !host->cmd->tt || (host->forward_flags & CMD_WRITE))
+	if (len < SESSION_LANDING_MIN || session->datagram || !host->cmd->tt ||
+	    (host->forward_flags & CMD_WRITE))
 		return;
 	state = landing_state(session);
 	// Without it the argument is kept with the rest of the request, within query_max_bytes.

@@ -152,7 +152,7 @@ static enum parse_status parse_one(struct session *session, struct slice bytes, 
 	enum parse_status status;
 
 	if (unlikely(!session->proto))
-		session->proto = mc_detect(bytes.ptr[0]);
+		session->proto = mc_detect(bytes.ptr[0], host->limits->mc_text_only);
 	*request = (struct request){.session = session, .proto = session->proto};
 	*consumed = 0;
 	status = session->proto->parse(session, bytes, request, consumed);
@@ -250,6 +250,10 @@ static void keep_incomplete(struct session *session, struct slice data)
 {
 	size_t prefix = landing_wanted(session) ? session->partial->wanted.offset : data.len;
 
+	if (unlikely(session->datagram)) {
+		session->cut = true;
+		return;
+	}
 	if (!stash_append(session, slice_of(data.ptr, prefix)) || prefix == data.len)
 		return;
 	data.ptr += prefix;

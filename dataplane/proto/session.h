@@ -25,6 +25,7 @@
 struct session;
 struct session_host;
 struct request;
+struct mc_users;
 
 /*
  * What every parser answers. On PARSE_MORE no request is consumed: the same bytes are shown again
@@ -52,6 +53,12 @@ struct session_limits {
 	_Atomic uint64_t query_max_bytes; // client-query-buffer-limit: a request that is not landed
 	_Atomic uint64_t mc_item_max_bytes; // memcached-max-item-size
 	_Atomic bool mc_flush_enabled;
+	_Atomic bool mc_shutdown_enabled;
+	_Atomic bool mc_text_only;    // memcached's binary protocol is not spoken
+	_Atomic uint32_t mc_watched;  // bits of enum mc_watch: what workers note for watchers
+	// NULL: memcached's clients need not say who they are. Published with release; the one that
+	// it takes the place of is freed after a grace period.
+	_Atomic(const struct mc_users *) mc_users;
 	struct slice mc_cluster; // node list that `config get cluster` begins with; constant
 };
 
@@ -73,7 +80,6 @@ struct session_host_ops {
 	uint64_t (*cycles)(void);
 };
 
-/* memcached's UDP, SASL and the like ask for more state; it hangs off here. */
 struct session {
 	struct session_host *host;
 	struct client client;
@@ -84,6 +90,8 @@ struct session {
 	bool blocked;                // a forwarded request is out, or the sink was full
 	bool forwarded;              // the former; only session_continue() ends it
 	bool closing;                // no further input is parsed; close when the replies are out
+	bool datagram;               // no input follows the first: what is incomplete is dropped
+	bool cut;                    // and was
 	struct parse_state *partial; // NULL, or progress in an incomplete request that is long
 	uint8_t *stash;              // bytes kept: a request's start, or input of a blocked session
 	size_t stash_len, stash_capacity, stash_from; // bytes; parsing goes on at stash_from

@@ -66,7 +66,7 @@ static void publish(struct table_thread *t, struct bucket *b, struct table_chang
 		if (table__item_live(t, displaced, stamp->flushed))
 			change->old = displaced;
 		else if (item__version(displaced) > stamp->flushed)
-			counter_add(&t->expired, 1);
+			table__count_expired(t, displaced);
 		if (item__version(displaced) > stamp->flushed) {
 			items--;
 			with_expiry -= (place->word & SLOT_TTL) != 0;

@@ -53,12 +53,23 @@ void evict__take_out(struct table_thread *t, struct bucket *b, uint64_t hdr, slo
 	atomic_store_explicit(slot, 0, memory_order_release);
 	table__count(t, flushed, -1, word & SLOT_TTL ? -1 : 0);
 	evict__left(t, word);
+	if (!(item_marks(slot_item(word)) & ITEM_FETCHED))
+		counter_add(&t->evicted_unfetched, 1);
+	if (unlikely(t->on_evict != NULL))
+		t->on_evict(t->on_evict_arg, slot_item(word));
 	reclaim__retire_item(t, slot_item(word));
 	if (hdr & HDR_CHAIN)
 		table__compact(t, b);
 	table__unlock(b, hdr, version);
 	counter_add(&t->evicted, 1);
 	table__note_change(t, -1);
+}
+
+void table_on_evict(struct table_thread *t, void (*on_evict)(void *arg, const struct item *item),
+		    void *arg)
+{
+	t->on_evict = on_evict;
+	t->on_evict_arg = arg;
 }
 
 static enum table_policy policy_of(struct table *table)

@@ -18,7 +18,7 @@
 struct item;
 
 #define ITEM_VALUE_INLINE_MAX 4096           // bytes; longer values live in a blob
-#define ITEM_VALUE_MAX        (512ULL << 20) // bytes (proto-max-bulk-len of redis)
+#define ITEM_VALUE_MAX        ((1ULL << 30) - 1) // bytes (memcached -I 1024m)
 #define ITEM_KEY_MAX          (512ULL << 20) // bytes; RESP keys may be as long as values
 
 /* What OBJECT ENCODING is to say of a value beside what it sees; the bytes are always text. */

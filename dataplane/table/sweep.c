@@ -47,7 +47,7 @@ static void remove_one(struct table_thread *t, slot_word *slot, uint64_t word, u
 
 	atomic_store_explicit(slot, 0, memory_order_release);
 	if (item_version(item) > flushed) {
-		counter_add(&t->expired, 1);
+		table__count_expired(t, item);
 		table__count(t, flushed, -1, word & SLOT_TTL ? -1 : 0);
 	}
 	evict__left(t, word);

@@ -299,6 +299,8 @@ void table_stats(const struct table *table, struct table_stats *stats)
 	for (uint32_t i = 0; i < count; i++) {
 		stats->expired += counter_read(&any->threads[i]->expired);
 		stats->evicted += counter_read(&any->threads[i]->evicted);
+		stats->expired_unfetched += counter_read(&any->threads[i]->expired_unfetched);
+		stats->evicted_unfetched += counter_read(&any->threads[i]->evicted_unfetched);
 		stats->limbo_items += counter_read(&any->threads[i]->limbo_items);
 	}
 	note_peak(any, stats->memory_bytes);

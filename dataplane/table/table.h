@@ -91,6 +91,7 @@ struct table_stats {
 	uint64_t index_bytes, limbo_bytes, region_bytes;
 	uint64_t ghost_bytes; // what allkeys-s3 remembers of keys it has evicted
 	uint64_t expired, evicted;
+	uint64_t expired_unfetched, evicted_unfetched; // of those, without ITEM_FETCHED
 	uint64_t limbo_items;
 	uint64_t buckets, splits, merges;
 	uint64_t expire_sum_ms; // a recent estimate of the mean time to live (avg_ttl of INFO)
@@ -121,6 +122,13 @@ void table_thread_close(struct table_thread *t);
  * versions. Both are the caller's; the table reads no clock. Drops all items that were found.
  */
 void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns);
+
+/*
+ * Shows every item that this thread evicts, while it is still whole. NULL: none. By the thread
+ * itself.
+ */
+void table_on_evict(struct table_thread *t, void (*on_evict)(void *arg, const struct item *item),
+		    void *arg);
 
 /* Drops all items that were found: to be called where a burst of commands goes on for long. */
 void table_drop_found(struct table_thread *t);

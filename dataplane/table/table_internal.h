@@ -99,6 +99,8 @@ struct CACHE_ALIGNED table_thread {
 	uint8_t *copies;      // of items that may change, see stable.h
 	uint32_t copies_used;
 	bool holds; // writers still
+	void (*on_evict)(void *arg, const struct item *item); // NULL: nobody asks
+	void *on_evict_arg;
 	struct item **scan_items;
 	uint32_t scan_capacity;
 
@@ -109,6 +111,7 @@ struct CACHE_ALIGNED table_thread {
 	_Atomic uint64_t count_epoch; // the flush word that the next two count for
 	counter items, items_with_expiry;
 	counter expired, evicted;
+	counter expired_unfetched, evicted_unfetched; // of those, never read by memcached's clients
 	counter probation_bytes; // of items put on probation less those that left it, modulo 2^64
 	counter ghosts;          // evicted from probation
 };
@@ -193,6 +196,13 @@ static inline void table__version_seen(struct table_thread *t, uint64_t version)
 {
 	if (version > counter_read(&t->clock))
 		counter_set(&t->clock, version);
+}
+
+static inline void table__count_expired(struct table_thread *t, const struct item *item)
+{
+	counter_add(&t->expired, 1);
+	if (!(item_marks(item) & ITEM_FETCHED))
+		counter_add(&t->expired_unfetched, 1);
 }
 
 static inline bool table__item_expired(const struct table_thread *t, const struct item *item)

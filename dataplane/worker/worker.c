@@ -2,6 +2,8 @@
 #include "dataplane/worker/worker.h"
 
 #include "base/clock.h"
+#include "dataplane/proto/memcache/mc.h"
+#include "dataplane/proto/memcache/mc_log.h"
 #include "dataplane/worker/worker_internal.h"
 
 #include <errno.h>
@@ -86,6 +88,7 @@ static void free_parts(struct worker *w)
 	}
 	if (w->host.batch)
 		session_host_fini(&w->host);
+	worker_udp_free(w->udp);
 	ip_free(w->ip);
 	if (w->table)
 		table_thread_close(w->table);
@@ -104,13 +107,20 @@ static int build_parts(struct worker *w)
 	if (!w->table || !w->ip || !w->tcp)
 		return -ENOMEM;
 	ip_set_tx(w->ip, worker_tx, w);
+	table_on_evict(w->table, mc_log_eviction, &w->host);
 	w->command = (struct cmd_thread){
 		.table = config->table,
 		.tt = w->table,
 		.stats = w->stats.per_command,
 		.counters = &w->stats.commands,
+		.log = w->log,
 		.rng = rng_seeded(config->tcp.rng_seed),
 	};
+	if (config->mc_udp_port) {
+		w->udp = worker_udp_new(w);
+		if (!w->udp)
+			return -ENOMEM;
+	}
 	if ((config->resp_port && !tcp_listen(w->tcp, config->resp_port)) ||
 	    (config->mc_port && !tcp_listen(w->tcp, config->mc_port)))
 		return -EINVAL;
@@ -178,6 +188,7 @@ int worker_start(const struct worker_config *config, struct worker **worker)
 	w->config = *config;
 	w->start_result = STARTING;
 	w->discard.ops = &discard_ops;
+	w->log = mc_log_new();
 	w->stats.per_command = calloc(cmd_count(), sizeof(w->stats.per_command[0]));
 	for (size_t i = 0; i < sizeof(w->owner_of); i++)
 		w->owner_of[i] = (uint8_t)port_hash_owner((uint32_t)i, (uint16_t)config->count);
@@ -186,8 +197,8 @@ int worker_start(const struct worker_config *config, struct worker **worker)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (w->conns == MAP_FAILED)
 		w->conns = NULL;
-	if (w->conns && w->stats.per_command && spsc_init(&w->inbox, WORKER_MAIL_ENTRIES) &&
-	    spsc_init(&w->outbox, WORKER_MAIL_ENTRIES))
+	if (w->conns && w->log && w->stats.per_command &&
+	    spsc_init(&w->inbox, WORKER_MAIL_ENTRIES) && spsc_init(&w->outbox, WORKER_MAIL_ENTRIES))
 		result = start_thread(w);
 	if (result != 0) {
 		worker_free(w);
@@ -226,12 +237,18 @@ void worker_free(struct worker *worker)
 	if (worker->conns)
 		munmap(worker->conns, worker->config.tcp.conns_max * sizeof(struct worker_conn));
 	free(worker->stats.per_command);
+	mc_log_free(worker->log);
 	free(worker);
 }
 
 const struct worker_stats *worker_stats(const struct worker *worker)
 {
 	return &worker->stats;
+}
+
+struct mc_log *worker_log(const struct worker *worker)
+{
+	return worker->log;
 }
 
 uint32_t worker_connections(const struct worker *worker)

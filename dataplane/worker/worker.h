@@ -25,6 +25,7 @@ struct worker_fabric;
 /* What the control side may change while workers run; read relaxed, once per turn. */
 struct worker_live {
 	_Atomic uint32_t idle_timeout_s;     // close clients that are idle for so long; 0: never
+	_Atomic uint32_t mc_idle_timeout_s;  // the same for memcached's clients
 	_Atomic uint32_t clients_max_worker; // maxclients divided among the workers
 };
 
@@ -39,6 +40,8 @@ struct worker_config {
 	const cpu_set_t *any_core; // NULL: where the starting thread may run
 	enum worker_idle_policy idle;
 	uint16_t resp_port, mc_port; // 0: not listened on
+	uint16_t mc_udp_port;        // 0: no memcached over UDP
+	uint32_t udp_rate;           // datagrams of one host per second; 0: no limit
 	struct table *table;
 	struct port *port;
 	struct port_queue *queue; // NULL: receives and sends through another worker's queue
@@ -76,6 +79,9 @@ void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);
 
 const struct worker_stats *worker_stats(const struct worker *worker);
+
+/* What it notes for memcached's watchers: for the control thread to read (mc_log.h). */
+struct mc_log *worker_log(const struct worker *worker);
 
 /* Connections that are open now, for the accounting of tests and INFO. Any thread. */
 uint32_t worker_connections(const struct worker *worker);

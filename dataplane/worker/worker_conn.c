@@ -260,10 +260,15 @@ void worker_conns_settle(struct worker *w)
 
 bool worker_conns_sweep(struct worker *w)
 {
-	uint32_t timeout_s =
-		atomic_load_explicit(&w->config.live->idle_timeout_s, memory_order_relaxed);
+	const uint32_t timeout_s[] = {
+		[SESSION_RESP] = atomic_load_explicit(&w->config.live->idle_timeout_s,
+						      memory_order_relaxed),
+		[SESSION_MEMCACHE] = atomic_load_explicit(&w->config.live->mc_idle_timeout_s,
+							  memory_order_relaxed),
+	};
 
-	if (timeout_s == 0 || w->now_ns < w->sweep_next_ns)
+	if ((timeout_s[SESSION_RESP] | timeout_s[SESSION_MEMCACHE]) == 0 ||
+	    w->now_ns < w->sweep_next_ns)
 		return false;
 	w->sweep_next_ns = w->now_ns + SWEEP_INTERVAL_NS;
 	for (uint32_t i = 0; i < SWEEP_SLOTS && i < w->conns_used; i++) {
@@ -271,8 +276,10 @@ bool worker_conns_sweep(struct worker *w)
 			w->sweep_at = 0;
 		struct worker_conn *conn = &w->conns[w->sweep_at++];
 
-		if (conn->tcp && !conn->forwarded &&
-		    w->command.now_ms > conn->session.client.active_ms + timeout_s * 1000ULL)
+		uint64_t idle_ms_max = timeout_s[conn->session.kind] * 1000ULL;
+
+		if (idle_ms_max && conn->tcp && !conn->forwarded &&
+		    w->command.now_ms > conn->session.client.active_ms + idle_ms_max)
 			worker_conn_kill(conn, WORKER_COUNT_IDLE_CLOSED);
 	}
 	return false;

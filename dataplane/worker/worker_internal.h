@@ -10,8 +10,9 @@
 
 /*
  * What the files of this folder share. A frame's way through them: worker_loop.c (the map),
- * worker_steer.c (to its owner), worker_conn.c (TCP's callbacks and the sessions), worker_mail.c
- * and worker_visit.c (the control side), worker_stage.c (times the stages), worker_idle.c.
+ * worker_steer.c (to its owner), worker_conn.c (TCP's callbacks and the sessions), worker_udp.c,
+ * worker_mail.c and worker_visit.c (the control side), worker_stage.c (times the stages),
+ * worker_idle.c.
  */
 
 #define WORKER_TX_BATCH     PORT_BURST_MAX
@@ -20,10 +21,11 @@
 
 /*
  * Neither ring can fill up: a forwarded request is in one of them or with the control side, the
- * admin listener has at most MAILROOM_RUNS_MAX writes out, and there is one visit at a time.
+ * admin listener has at most MAILROOM_RUNS_MAX writes out, each watcher one mail, and there is one
+ * visit at a time.
  */
 _Static_assert(WORKER_FORWARDS_MAX <= WORKER_MAIL_ENTRIES / 2,
-	       "room for admin requests and a visit");
+	       "room for admin requests, watchers and a visit");
 
 /* A client's connection: its conversation and the TCP connection that carries it. */
 struct worker_conn {
@@ -57,8 +59,10 @@ struct worker {
 	uint64_t now_ns;             // of this turn, read after rx
 	struct ip_stack *ip;
 	struct tcp_stack *tcp;
+	struct worker_udp *udp; // NULL: off
 	struct table_thread *table;
 	struct cmd_thread command;
+	struct mc_log *log; // [worker w, ctrl r] see mc_log.h
 	struct session_host host;
 	struct out discard; // sink of connections that are gone
 	uint8_t discarded[OUT_RESERVE_MAX];
@@ -109,6 +113,12 @@ bool worker_conns_sweep(struct worker *w);  // idle timeout; true if it did some
 void worker_conn_kill(struct worker_conn *conn, enum worker_counter_id why);
 void worker_conns_close_all(struct worker *w);
 void worker_conns_abort_all(struct worker *w);
+
+/* worker_udp.c */
+struct worker_udp *worker_udp_new(struct worker *w); // NULL: no memory
+void worker_udp_free(struct worker_udp *u);
+void worker_udp_input(struct worker_udp *u, const struct ip_packet *packet);
+void worker_udp_run(struct worker_udp *u); // replies to what came in this turn
 
 /* worker_stage.c */
 void worker_sample_begin(struct worker *w, uint64_t tsc);

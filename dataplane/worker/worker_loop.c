@@ -60,6 +60,8 @@ ON_WORKER static bool worker_turn(struct worker *w)
 	// 4. Run the requests in order, while the buckets and items of the next ones arrive.
 	//    Replies go to the connections' send queues (dataplane/proto, dataplane/command).
 	session_run(&w->host);
+	if (w->udp)
+		worker_udp_run(w->udp);
 	stage_end(w, WORKER_STAGE_RUN);
 
 	// 5. What the requests meant for their connections: windows, closes.
@@ -231,7 +233,10 @@ ON_WORKER static void pass_input(struct worker *w, struct burst *burst)
 			input_tcp(w, &packet);
 			break;
 		case IP_UDP:
-			ip_port_unreachable(w->ip, frame, w->now_ns);
+			if (w->udp && packet.flow.local_port == w->config.mc_udp_port)
+				worker_udp_input(w->udp, &packet);
+			else
+				ip_port_unreachable(w->ip, frame, w->now_ns);
 			break;
 		case IP_ERROR:
 			tcp_icmp_error(w->tcp, &packet.flow, packet.hash,

@@ -26,6 +26,7 @@ void worker_mail_free(struct mail *mail)
 	if (!mail)
 		return;
 	forward_free(mail->forward);
+	blob_unref(mail->lines.blob);
 	free(mail);
 }
 
@@ -73,7 +74,7 @@ static void take_reply(struct worker *w, const struct forward *forward)
 		return;
 	if (forward->reply)
 		out_append_blob(tcp_out(conn->tcp), forward->reply, 0, forward->reply->len);
-	else
+	else if (!forward->client.close_after)
 		OUT_LITERAL(tcp_out(conn->tcp), "-ERR no memory for the reply\r\n");
 	if (conn->session.client.killed || forward->client.close_after)
 		conn->session.closing = true;
@@ -84,6 +85,22 @@ static void run_for_control(struct worker *w, struct mail *mail)
 {
 	forward_run(mail->forward, &w->command);
 	mail->kind = MAIL_RAN;
+	send(w, mail);
+}
+
+/* A watcher that does not read loses lines, as it would in memcached. */
+static void write_lines(struct worker *w, struct mail *mail)
+{
+	struct mail_lines *lines = &mail->lines;
+	struct worker_conn *conn = lines->connection;
+
+	lines->alive = conn->tcp && !conn->closing &&
+		       conn->session.client.id == lines->client_id;
+	if (lines->alive && lines->blob && !tcp_out_full(conn->tcp)) {
+		out_append_blob(tcp_out(conn->tcp), lines->blob, 0, lines->blob->len);
+		worker_conn_touch(conn);
+	}
+	mail->kind = MAIL_WRITTEN;
 	send(w, mail);
 }
 
@@ -102,8 +119,12 @@ static void open_mail(struct worker *w, struct mail *mail)
 		worker_visit_begin(w, mail->visit);
 		worker_mail_free(mail);
 		return;
+	case MAIL_LINES:
+		write_lines(w, mail);
+		return;
 	case MAIL_FORWARD:
 	case MAIL_RAN:
+	case MAIL_WRITTEN:
 		break;
 	}
 	INVARIANT(!"mail that only the control side receives");

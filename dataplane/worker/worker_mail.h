@@ -4,8 +4,10 @@
 #include "dataplane/command/client.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
+struct blob;
 struct forward;
 struct mail;
 
@@ -19,12 +21,24 @@ enum mail_kind {
 	MAIL_RUN,     // control -> worker: run this write for the admin listener
 	MAIL_RAN,     // worker -> control: it has run
 	MAIL_VISIT,   // control -> worker: show all connections to a visitor, whose `left` answers
+	MAIL_LINES,   // control -> worker: write these to a watcher's connection
+	MAIL_WRITTEN, // worker -> control: done, or it is gone
+};
+
+/* Lines for a watcher (ctrl/watch). The mail holds a reference of the blob. */
+struct mail_lines {
+	void *connection;   // of the worker
+	uint64_t client_id; // to recognise that the connection is still the same
+	struct blob *blob; // NULL: only to see whether it is there
+	uint32_t watcher;
+	bool alive; // of MAIL_WRITTEN
 };
 
 struct mail {
 	enum mail_kind kind;
 	struct forward *forward;
 	struct worker_visit *visit;
+	struct mail_lines lines;
 };
 
 /* What a visitor sees of a connection. Valid during the call. */

@@ -138,6 +138,13 @@ bool ip_output_flow(struct ip_stack *ip, const struct ip_segment *segment);
 bool ip_output(struct ip_stack *ip, uint32_t peer, uint8_t protocol, uint8_t ecn,
 	       struct slice header, const struct slice *payload, uint32_t payload_count);
 
+/* What an IP_UDP packet carries (RFC 768). */
+struct slice ip_udp_payload(const struct ip_packet *packet);
+
+/* A datagram to flow->remote; `peer` as in ip_packet. True and false as of ip_output_flow(). */
+bool ip_output_udp(struct ip_stack *ip, const struct flow *flow, uint32_t peer,
+		   const struct slice *payload, uint32_t payload_count);
+
 /*
  * An ICMP port unreachable about a frame that ip_input() called IP_UDP; rate-limited (RFC 1122
  * 3.2.2.1, 4.1.3.1, RFC 4443 2.4). Counts the datagram as dropped (DROP_UDP_PORT).

@@ -3,8 +3,8 @@
 #include "nic/ip/ip_internal.h"
 
 /*
- * UDP (RFC 768, RFC 1122 4.1): length and checksum of a received datagram, and the refusal of one
- * that nobody wanted. Called by ip4.c and by the worker.
+ * UDP (RFC 768, RFC 1122 4.1): length and checksum of a received datagram, the refusal of one that
+ * nobody wanted, and datagrams of ours. Called by ip4.c, ip6.c and the worker.
  */
 
 enum ip_verdict udp_input(struct ip_stack *ip, const struct frame *frame, struct ip_packet *packet)
@@ -31,6 +31,34 @@ enum ip_verdict udp_input(struct ip_stack *ip, const struct frame *frame, struct
 	if (!ip_l4_checksum_good(frame, pseudo, slice_of(udp, len)))
 		return ip_drop(ip, DROP_UDP_BAD);
 	return IP_UDP;
+}
+
+struct slice ip_udp_payload(const struct ip_packet *packet)
+{
+	return slice_of(packet->l4 + sizeof(struct udp_header),
+			packet->l4_len - sizeof(struct udp_header));
+}
+
+bool ip_output_udp(struct ip_stack *ip, const struct flow *flow, uint32_t peer,
+		   const struct slice *payload, uint32_t payload_count)
+{
+	size_t len = sizeof(struct udp_header);
+	struct udp_header header = {
+		.src_port = be16_from_host(flow->local_port),
+		.dst_port = be16_from_host(flow->remote_port),
+	};
+
+	for (uint32_t i = 0; i < payload_count; i++)
+		len += payload[i].len;
+	header.len = be16_from_host((uint16_t)len);
+	return ip_output_flow(ip, &(struct ip_segment){
+					  .flow = flow,
+					  .peer = peer,
+					  .protocol = IP_PROTOCOL_UDP,
+					  .header = slice_of(&header, sizeof(header)),
+					  .payload = payload,
+					  .payload_count = payload_count,
+				  });
 }
 
 void ip_port_unreachable(struct ip_stack *ip, const struct frame *frame, uint64_t now_ns)

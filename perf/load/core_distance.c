@@ -44,7 +44,7 @@ static void nap(void)
 	nanosleep(&time, NULL);
 }
 
-/* Returns the ball until the game is over; then sleeps and wakes the main thread in turn, for ever. */
+/* Returns the ball until the game is over, then sleeps and wakes the main thread; for ever. */
 static void *other(void *core)
 {
 	(void)pin(core); // main() has tried

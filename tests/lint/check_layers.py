@@ -28,11 +28,14 @@ ALLOWED = {
                                  "dataplane/proto/"],
     "dataplane/worker": ["base/", "nic/", "nic/port/port.h", "nic/ip/ip.h", "nic/tcp/tcp.h",
                          "nic/tcp/tcp_counter.def", "dataplane/table/", "dataplane/command/",
-                         "dataplane/proto/", "dataplane/proto/memcache/mc.h"],
+                         "dataplane/proto/", "dataplane/proto/memcache/mc.h",
+                         "dataplane/proto/memcache/mc_log.h",
+                         "dataplane/proto/memcache/mc_udp.h"],
     # Control sees ports, the table and commands, the workers' mail and statistics, and runs the
     # same sessions. Its folders see each other through the header that bears the folder's name.
     "ctrl": ["base/", "nic/", "nic/port/port.h", "nic/tcp/tcp.h", "nic/tcp/tcp_counter.def",
              "dataplane/table/", "dataplane/command/", "dataplane/worker/", "dataplane/proto/",
+             "dataplane/proto/memcache/mc_auth.h", "dataplane/proto/memcache/mc_log.h",
              "dataplane/proto/memcache/mc_stats.h"],
 }
 

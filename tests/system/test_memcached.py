@@ -77,18 +77,6 @@ def check_bmemcached():
     c.disconnect_all()
 
 
-def check_hash_client():
-    """Keys over three nodes: three names of one here, of which each sees a part of them."""
-    from pymemcache.client.hash import HashClient
-
-    nodes = [(SERVER, PORT), (harness.SERVER6, PORT), (f"::ffff:{SERVER}", PORT)]
-    c = HashClient(nodes, connect_timeout=5, timeout=5)
-    assert c.set_many({f"h{i}": str(i) for i in range(300)}) == []
-    assert c.get_many([f"h{i}" for i in range(300)]) == {f"h{i}": str(i).encode() for i in range(300)}
-    assert all(c.delete(f"h{i}", noreply=False) for i in range(300))
-    c.close()
-
-
 def check_tools():
     """libmemcached's own: what one writes another reads, in text and binary."""
     with open("/tmp/memccp-me", "wb") as file:
@@ -243,7 +231,6 @@ def main():
         checks.run("pylibmc, text", check_pylibmc, False)
         checks.run("pylibmc, binary", check_pylibmc, True)
         checks.run("python-binary-memcached", check_bmemcached)
-        checks.run("HashClient", check_hash_client)
         checks.run("libmemcached's tools", check_tools)
         checks.run("memcaslap, text", check_memcaslap)
         checks.run("memcaslap, binary", check_memcaslap, "-B")

@@ -4,6 +4,7 @@
 #include "base/compiler.h"
 #include "dataplane/command/kv.h"
 #include "dataplane/proto/batch.h"
+#include "dataplane/proto/memcache/mc_auth.h"
 #include "dataplane/proto/memcache/mc_cluster.h"
 #include "dataplane/proto/memcache/mc_internal.h"
 #include "dataplane/proto/memcache/mc_stats.h"
@@ -79,6 +80,9 @@ static const struct rule rules[MC_BINARY_OPCODES] = {
 	[MC_BINARY_APPENDQ] = STORES(MC_BINARY_APPEND, true, EXTRAS_NONE),
 	[MC_BINARY_PREPEND] = STORES(MC_BINARY_PREPEND, false, EXTRAS_NONE),
 	[MC_BINARY_PREPENDQ] = STORES(MC_BINARY_PREPEND, true, EXTRAS_NONE),
+	[MC_BINARY_SASL_LIST] = PLAIN(MC_BINARY_SASL_LIST, false),
+	[MC_BINARY_SASL_AUTH] = STORES(MC_BINARY_SASL_AUTH, false, EXTRAS_NONE),
+	[MC_BINARY_SASL_STEP] = STORES(MC_BINARY_SASL_STEP, false, EXTRAS_NONE),
 	[MC_BINARY_CONFIG_GET] = READS(MC_BINARY_CONFIG_GET, false, EXTRAS_NONE),
 	[MC_BINARY_CONFIG_SET] = STORES(MC_BINARY_CONFIG_SET, false, EXTRAS_SET),
 	[MC_BINARY_FLUSH] = FLUSH(false),
@@ -178,8 +182,23 @@ static void name_config(struct mc_binary *b)
 		refuse(b, MC_BINARY_KEY_ENOENT, false);
 }
 
+static bool is_sasl(const struct mc_binary *b)
+{
+	return b->opcode == MC_BINARY_SASL_LIST || b->opcode == MC_BINARY_SASL_AUTH ||
+	       b->opcode == MC_BINARY_SASL_STEP;
+}
+
+/* Where clients have to say who they are, and only there, can they (RFC 4422). */
+static void admit(const struct session *s, struct mc_binary *b)
+{
+	if (mc__must_authenticate(s) && !is_sasl(b) && b->command != MC_BINARY_VERSION)
+		refuse(b, MC_BINARY_AUTH_ERROR, true);
+	else if (is_sasl(b) && !mc__users(s->host))
+		refuse(b, MC_BINARY_UNKNOWN_COMMAND, false);
+}
+
 /* Everything but the value. False: there is nothing to run but the answer. */
-static bool decode(struct mc_binary *b, const struct packet *p)
+static bool decode(const struct session *s, struct mc_binary *b, const struct packet *p)
 {
 	const struct rule *rule = b->opcode < MC_BINARY_OPCODES ? &rules[b->opcode] : &rules[0];
 
@@ -197,6 +216,7 @@ static bool decode(struct mc_binary *b, const struct packet *p)
 		b->key = slice_of(p->extras + p->extras_len, p->key_len);
 		read_extras(b, p);
 		name_config(b);
+		admit(s, b);
 	}
 	return b->status == MC_BINARY_OK;
 }
@@ -241,14 +261,23 @@ static enum parse_status give_up(struct request *r)
 	return PARSE_BAD;
 }
 
+static uint64_t value_max(const struct session *s, const struct mc_binary *b)
+{
+	if (is_sasl(b))
+		return MC_AUTH_DATA_MAX;
+	return mc__value_max(s->host->limits->mc_item_max_bytes, b->key.len, b->flags);
+}
+
 /* What follows the key. */
 static enum parse_status take_rest(struct session *s, struct slice bytes, struct mc_span rest,
 				   struct request *r, struct mc_binary *b, size_t *consumed)
 {
+	bool takes_value = b->status == MC_BINARY_OK && (store_mode(b) || is_sasl(b));
+
 	*consumed = rest.at;
-	if (b->status == MC_BINARY_OK && store_mode(b)) {
-		b->too_large = rest.len > mc__value_max(s->host->limits->mc_item_max_bytes,
-							b->key.len, b->flags);
+	if (takes_value) {
+		b->too_large = rest.len > value_max(s, b);
+		r->alone = is_sasl(b); // what comes behind it depends on the outcome
 		if (!b->too_large) {
 			enum parse_status status = mc__take_value(s, bytes, rest, r, consumed);
 
@@ -293,7 +322,7 @@ enum parse_status mc__binary_parse(struct session *s, struct slice bytes, struct
 		.cas_unique = load_u64((const uint8_t *)&header->cas_high),
 	};
 	r->detail = b;
-	if (decode(b, &p) && (b->command == MC_BINARY_STAT ? !lay_out_stat(s->host->batch, r, b)
+	if (decode(s, b, &p) && (b->command == MC_BINARY_STAT ? !lay_out_stat(s->host->batch, r, b)
 							   : !lay_out_key(s->host->batch, r, b)))
 		return give_up(r);
 	if (!b->closes)

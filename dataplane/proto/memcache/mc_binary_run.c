@@ -3,6 +3,7 @@
 
 #include "base/number.h"
 #include "dataplane/command/kv.h"
+#include "dataplane/proto/memcache/mc_auth.h"
 #include "dataplane/proto/memcache/mc_internal.h"
 #include "dataplane/proto/memcache/mc_stats.h"
 
@@ -143,6 +144,8 @@ static void run_get(const struct call *c)
 {
 	struct item *item = table_find(c->tt, &c->request->keys[0]);
 
+	if (mc__watched(c->host, MC_WATCH_FETCHERS))
+		mc__log_get(c->request->session, c->b->key, item);
 	counter_add(&c->counters->mc_cmd_get, 1);
 	counter_add(item ? &c->counters->mc_get_hits : &c->counters->mc_get_misses, 1);
 	counter_add(item ? &c->counters->hits : &c->counters->misses, 1);
@@ -197,6 +200,7 @@ static void answer_store(const struct call *c, enum kv_result result, uint64_t c
 		break;
 	case KV_NO_MEMORY:
 		drop_stale(c);
+		mc__count_not_stored(c->counters, false);
 		ANSWER_NO_MEMORY(c, "allocating item");
 		break;
 	default:
@@ -235,14 +239,19 @@ static void run_store(const struct call *c)
 
 	if (c->b->too_large || r->refused) {
 		drop_stale(c);
+		mc__count_not_stored(c->counters, c->b->too_large);
 		if (c->b->too_large)
 			answer_error(c, MC_BINARY_E2BIG);
 		else
 			ANSWER_NO_MEMORY(c, "allocating item");
 		return;
 	}
-	counter_add(&c->counters->mc_cmd_set, 1);
+	counter_add(c->b->command == MC_BINARY_CONFIG_SET ? &c->counters->mc_cmd_config_set
+							  : &c->counters->mc_cmd_set,
+		    1);
 	result = kv_store(c->tt, &store);
+	if (mc__watched(c->host, MC_WATCH_MUTATIONS))
+		mc__log_store(r->session, &store, result);
 	count_cas(c, result);
 	answer_store(c, result, store.version);
 }
@@ -357,6 +366,36 @@ static void run_config_get(const struct call *c)
 	out_append(c->out, nodes);
 }
 
+static void run_sasl_list(const struct call *c)
+{
+	answer_text(c, MC_BINARY_OK, SLICE_LITERAL("PLAIN"), 0);
+}
+
+/* SASL PLAIN (RFC 4616), in one message or, when the first is empty, in two. */
+static void run_sasl(const struct call *c)
+{
+	struct client *client = &c->request->session->client;
+	const struct mc_users *users = mc__users(c->host);
+	struct slice data = c->request->argc > 0 ? c->request->argv[0] : (struct slice){0};
+	bool begins = c->b->command == MC_BINARY_SASL_AUTH;
+	bool good = slice_equal(c->b->key, SLICE_LITERAL("PLAIN")) && !c->b->too_large &&
+		    (begins || client->sasl_started);
+
+	client->sasl_started = begins && good && data.len == 0;
+	if (client->sasl_started) {
+		answer_text(c, MC_BINARY_AUTH_CONTINUE, SLICE_LITERAL(""), 0);
+		return;
+	}
+	good = good && users && mc_auth_plain(users, data) == MC_AUTH_GOOD;
+	mc__count_auth(c->counters, good);
+	if (good) {
+		client->authenticated = true;
+		answer_text(c, MC_BINARY_OK, SLICE_LITERAL("Authenticated"), 0);
+	} else {
+		answer_error(c, MC_BINARY_AUTH_ERROR);
+	}
+}
+
 static void run_stat(const struct call *c)
 {
 	if (!mc__forward(c->host, c->request, c->out))
@@ -364,6 +403,9 @@ static void run_stat(const struct call *c)
 }
 
 static void (*const runs[MC_BINARY_OPCODES])(const struct call *c) = {
+	[MC_BINARY_SASL_LIST] = run_sasl_list,
+	[MC_BINARY_SASL_AUTH] = run_sasl,
+	[MC_BINARY_SASL_STEP] = run_sasl,
 	[MC_BINARY_CONFIG_GET] = run_config_get,
 	[MC_BINARY_CONFIG_SET] = run_store,
 	[MC_BINARY_GET] = run_get,

@@ -36,6 +36,7 @@ static void parse_set(const struct slice *word, uint32_t count, struct mc_line *
 	}
 	out->op = MC_STORE;
 	out->mode = KV_SET;
+	out->configures = true;
 	out->value_len = (uint32_t)value_len;
 	take_key(out);
 }

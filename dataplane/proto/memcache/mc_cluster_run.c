@@ -10,6 +10,7 @@ struct slice mc__cluster(const struct session_host *host, const struct table_key
 {
 	const struct item *item = table_peek(host->cmd->tt, key);
 
+	counter_add(&host->cmd->counters->mc_cmd_config_get, 1);
 	*flags = item ? item_mc_flags(item) : 0;
 	return item ? item_value(item) : host->limits->mc_cluster;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/number.h"
 #include "dataplane/proto/memcache/mc_admin.h"
+#include "dataplane/proto/memcache/mc_log.h"
 
 /*
  * lru_crawler metadump and mgdump: a line per key, for tools that move or count them. Run by the
@@ -9,7 +10,6 @@
  */
 
 #define KEYS_PER_STEP 1000
-#define HEX           "0123456789ABCDEF"
 
 struct dump {
 	struct out *out;
@@ -25,23 +25,6 @@ static void put_text(struct out *out, const char *name, uint64_t number)
 	out_append(out, slice_of(text, number_encode_u64(number, text)));
 }
 
-static bool is_plain(uint8_t c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-	       c == '-' || c == '.' || c == '_' || c == '~';
-}
-
-/* As in a URI (RFC 3986 2.1), so that a key is one word. */
-static void put_encoded(struct out *out, struct slice key)
-{
-	for (size_t i = 0; i < key.len; i++) {
-		uint8_t c = key.ptr[i];
-		uint8_t escaped[3] = {'%', (uint8_t)HEX[c >> 4], (uint8_t)HEX[c & 15]};
-
-		out_append(out, is_plain(c) ? slice_of(&c, 1) : slice_of(escaped, 3));
-	}
-}
-
 static bool is_word(struct slice key)
 {
 	for (size_t i = 0; i < key.len; i++)
@@ -55,7 +38,7 @@ static void dump_meta(struct dump *d, const struct item *item)
 	uint64_t expire_ms = item_expire_ms(item);
 
 	OUT_LITERAL(d->out, "key=");
-	put_encoded(d->out, item_key(item));
+	mc_put_uri_encoded(d->out, item_key(item));
 	if (expire_ms == 0)
 		OUT_LITERAL(d->out, " exp=-1");
 	else

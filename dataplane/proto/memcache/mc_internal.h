@@ -3,6 +3,7 @@
 
 #include "dataplane/command/kv.h"
 #include "dataplane/proto/memcache/mc_line.h"
+#include "dataplane/proto/memcache/mc_log.h"
 #include "dataplane/proto/memcache/mc_meta.h"
 #include "dataplane/proto/session.h"
 
@@ -63,6 +64,48 @@ struct mc_span {
  */
 enum parse_status mc__take_value(struct session *s, struct slice bytes, struct mc_span span,
 				 struct request *r, size_t *consumed);
+
+/* Who may come in; NULL: everybody. Good until the thread's next quiescent state. */
+static inline const struct mc_users *mc__users(const struct session_host *host)
+{
+	return atomic_load_explicit(&host->limits->mc_users, memory_order_acquire);
+}
+
+/* Whether the client has to say first who it is. */
+static inline bool mc__must_authenticate(const struct session *s)
+{
+	return unlikely(mc__users(s->host) != NULL) && !s->client.authenticated;
+}
+
+static inline void mc__count_not_stored(struct cmd_counters *counters, bool too_large)
+{
+	counter_add(too_large ? &counters->mc_store_too_large : &counters->mc_store_no_memory, 1);
+}
+
+static inline void mc__count_auth(struct cmd_counters *counters, bool good)
+{
+	counter_add(&counters->mc_auth_cmds, 1);
+	if (!good)
+		counter_add(&counters->mc_auth_errors, 1);
+}
+
+/* Whether somebody watches this; only workers have a log. */
+static inline bool mc__watched(const struct session_host *host, enum mc_watch what)
+{
+	return unlikely(atomic_load_explicit(&host->limits->mc_watched, memory_order_relaxed) &
+			(uint32_t)what) &&
+	       host->cmd->log;
+}
+
+/* mc_watch.c; mc_log_eviction() is in mc.h */
+void mc__log_get(const struct session *session, struct slice key, const struct item *item);
+void mc__log_store(const struct session *session, const struct kv_store *store,
+		   enum kv_result result);
+
+/* mc_text_auth.c */
+enum parse_status mc__auth_parse(struct session *s, struct slice bytes, struct request *r,
+				 size_t *consumed);
+void mc__auth_run(const struct mc_call *c);
 
 /* mc_binary.c, mc_binary_run.c */
 enum parse_status mc__binary_parse(struct session *s, struct slice bytes, struct request *r,

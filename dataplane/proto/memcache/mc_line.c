@@ -169,11 +169,6 @@ static void parse_version(const struct words *w, const struct verb *verb, struct
 	answer(out, SLICE_LITERAL("VERSION " MC_VERSION));
 }
 
-static void parse_shutdown(const struct words *w, const struct verb *verb, struct mc_line *out)
-{
-	answer(out, SLICE_LITERAL("ERROR: shutdown not enabled"));
-}
-
 static void parse_admin(const struct words *w, const struct verb *verb, struct mc_line *out)
 {
 	mc_admin_parse(w->word, w->count, out);
@@ -212,7 +207,9 @@ static const struct verb verbs[] = {
 	{SLICE_LITERAL("lru_crawler"), parse_admin, 1, 0, MC_REPLY},
 	{SLICE_LITERAL("slabs"), parse_admin, 1, 0, MC_REPLY},
 	{SLICE_LITERAL("lru"), parse_admin, 2, 0, MC_REPLY},
-	{SLICE_LITERAL("shutdown"), parse_shutdown, 1, 0, MC_REPLY},
+	{SLICE_LITERAL("watch"), parse_nothing, 1, 0, MC_WATCH},
+	{SLICE_LITERAL("cache_memlimit"), parse_nothing, 2, 3, MC_MEMLIMIT},
+	{SLICE_LITERAL("shutdown"), parse_nothing, 1, 0, MC_SHUTDOWN},
 };
 
 /* get gets gat gats, and bget, an old name of get. */
@@ -334,7 +331,7 @@ void mc_line_parse(struct slice line, struct mc_line *out)
 	out->op = verb->op;
 	out->mode = verb->mode;
 	verb->parse(&w, verb, out);
-	if (out->op == MC_STATS || out->op == MC_DUMP)
+	if (mc_runs_elsewhere(out))
 		out->keys = slice_of(w.word[0].ptr, line.len - (size_t)(w.word[0].ptr - line.ptr));
 }
 

@@ -18,11 +18,15 @@ enum mc_op {
 	MC_FLUSH_ALL,
 	MC_STATS,
 	MC_DUMP,     // lru_crawler metadump, mgdump
+	MC_WATCH,
+	MC_MEMLIMIT, // cache_memlimit
+	MC_SHUTDOWN,
 	MC_CLUSTER,  // config get cluster
 	MC_META_GET, // of a meta command, with `meta`; ms is an MC_STORE
 	MC_META_DELETE,
 	MC_META_ARITH,
 	MC_META_DEBUG,
+	MC_AUTH,  // who the client is: `text`
 	MC_META,  // not decoded yet: `mode` is the verb's letter, `keys` all that stands behind it
 	MC_REPLY, // only to answer `text`: version, verbosity, mn, every error of syntax
 	MC_QUIT, // close without a word; so does a line that looks like HTTP
@@ -33,6 +37,7 @@ struct mc_line {
 	uint8_t mode;   // enum kv_mode, of MC_STORE
 	bool noreply;   // say nothing, not even an error
 	bool want_cas;  // gets, gats
+	bool configures; // of MC_STORE: config set
 	bool malformed; // of MC_REPLY and MC_QUIT: the line broke the protocol
 	bool too_large; // of MC_STORE: refused, its data block is being dropped
 	bool closes;    // of MC_REPLY: the last answer of this connection
@@ -56,6 +61,12 @@ struct mc_line {
  * slices point into the line or at static text.
  */
 void mc_line_parse(struct slice line, struct mc_line *out);
+
+/* Whether another thread runs it, which is handed its words: all of the line, as `keys`. */
+static inline bool mc_runs_elsewhere(const struct mc_line *line)
+{
+	return line->op >= MC_STATS && line->op <= MC_SHUTDOWN;
+}
 
 /* Takes the next word off the text, skipping blanks; an empty slice when there is none. */
 struct slice mc_token(struct slice *text);

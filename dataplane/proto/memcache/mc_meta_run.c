@@ -214,6 +214,8 @@ void mc__meta_get(const struct mc_call *c)
 	}
 	result = kv_fetch(c->tt, &c->request->keys[0], c->now_ms, &f);
 	count_get(c, result == KV_HIT);
+	if (mc__watched(c->host, MC_WATCH_FETCHERS))
+		mc__log_get(c->request->session, m->key, result == KV_HIT ? f.item : NULL);
 	if (result != KV_HIT) {
 		answer_miss(c);
 		return;

@@ -135,11 +135,14 @@ static bool write_configured(const struct mc_call *c, struct slice key)
 static void run_get(const struct mc_call *c)
 {
 	const struct request *r = c->request;
+	bool watched = mc__watched(c->host, MC_WATCH_FETCHERS);
 	uint32_t hits = 0;
 
 	for (uint32_t i = 0; i < r->key_count; i++) {
 		struct item *item = table_find(c->tt, &r->keys[i]);
 
+		if (watched)
+			mc__log_get(r->session, r->keys[i].bytes, item);
 		if (!item) {
 			hits += write_configured(c, r->keys[i].bytes);
 			continue;
@@ -230,6 +233,7 @@ static void answer_stored(const struct mc_call *c, enum kv_result result)
 		break;
 	case KV_NO_MEMORY:
 		drop_stale(c);
+		mc__count_not_stored(c->counters, false);
 		MC_ANSWER(c, "SERVER_ERROR out of memory storing object");
 		break;
 	default:
@@ -245,13 +249,16 @@ static void run_store(const struct mc_call *c)
 
 	if (line->too_large || r->refused) {
 		drop_stale(c);
+		mc__count_not_stored(c->counters, line->too_large);
 		if (line->too_large)
 			MC_ANSWER(c, "SERVER_ERROR object too large for cache");
 		else
 			MC_ANSWER(c, "SERVER_ERROR out of memory storing object");
 		return;
 	}
-	counter_add(&c->counters->mc_cmd_set, 1);
+	counter_add(line->configures ? &c->counters->mc_cmd_config_set
+				     : &c->counters->mc_cmd_set,
+		    1);
 	struct kv_store store = {
 		.key = r->keys[0],
 		.mode = line->mode,
@@ -265,6 +272,8 @@ static void run_store(const struct mc_call *c)
 	};
 	enum kv_result result = kv_store(c->tt, &store);
 
+	if (mc__watched(c->host, MC_WATCH_MUTATIONS))
+		mc__log_store(r->session, &store, result);
 	if (line->mode == KV_CAS)
 		count_cas(c, result);
 	if (line->meta && result != KV_NO_MEMORY)
@@ -365,8 +374,26 @@ bool mc__forward(struct session_host *host, struct request *request, struct out 
 /* For the control thread, which sees the figures of all, or the background thread. */
 static void run_elsewhere(const struct mc_call *c)
 {
-	if (!mc__forward(c->host, c->request, c->out))
+	if (mc__forward(c->host, c->request, c->out))
+		return;
+	if (c->request->session->datagram)
+		MC_ANSWER(c, "SERVER_ERROR not by UDP");
+	else
 		MC_ANSWER(c, "SERVER_ERROR too many requests for the control thread");
+}
+
+/* A worker refuses it at once where it is not enabled. */
+static void run_shutdown(const struct mc_call *c)
+{
+	const struct request *r = c->request;
+
+	if (!c->host->limits->mc_shutdown_enabled)
+		MC_ANSWER(c, "ERROR: shutdown not enabled");
+	else if (r->argc > 2 ||
+		 (r->argc == 2 && !slice_equal(r->argv[1], SLICE_LITERAL("graceful"))))
+		MC_ANSWER(c, "CLIENT_ERROR invalid shutdown mode");
+	else
+		run_elsewhere(c);
 }
 
 static void run_reply(const struct mc_call *c)
@@ -392,7 +419,11 @@ static void (*const runs[])(const struct mc_call *c) = {
 	[MC_FLUSH_ALL] = run_flush_all,
 	[MC_STATS] = run_elsewhere,
 	[MC_DUMP] = run_elsewhere,
+	[MC_WATCH] = run_elsewhere,
+	[MC_MEMLIMIT] = run_elsewhere,
+	[MC_SHUTDOWN] = run_shutdown,
 	[MC_CLUSTER] = mc__cluster_get,
+	[MC_AUTH] = mc__auth_run,
 	[MC_REPLY] = run_reply,
 	[MC_QUIT] = run_quit,
 	[MC_META_GET] = mc__meta_get,

@@ -41,82 +41,36 @@ static void stat_flag(struct out *out, const char *name, bool value)
 	stat_line(out, "%s %s", name, value ? "yes" : "no");
 }
 
-static void encode_process(struct out *out, const struct mc_stats *s)
+static void stat_seconds(struct out *out, const char *name, uint64_t us)
 {
+	stat_line(out, "%s %" PRIu64 ".%06" PRIu64, name, us / 1000000, us % 1000000);
+}
+
+static void encode_general(struct out *out, const struct mc_stats *s)
+{
+	const struct cmd_counters *c = &s->commands;
+
 	stat_u64(out, "pid", s->pid);
 	stat_u64(out, "uptime", s->uptime_s);
 	stat_u64(out, "time", s->time_s);
 	stat_line(out, "version %s", MC_VERSION);
 	stat_u64(out, "pointer_size", 8 * sizeof(void *));
-	stat_line(out, "rusage_user %" PRIu64 ".%06" PRIu64, s->user_us / 1000000,
-		  s->user_us % 1000000);
-	stat_line(out, "rusage_system %" PRIu64 ".%06" PRIu64, s->system_us / 1000000,
-		  s->system_us % 1000000);
-	stat_u64(out, "max_connections", s->max_connections);
-	stat_u64(out, "curr_connections", s->curr_connections);
-	stat_u64(out, "total_connections", s->total_connections);
-	stat_u64(out, "rejected_connections", s->rejected_connections);
-	stat_u64(out, "connection_structures", s->curr_connections);
+	stat_seconds(out, "rusage_user", s->user_us);
+	stat_seconds(out, "rusage_system", s->system_us);
+#define MC_STAT(name, value)    stat_u64(out, name, (uint64_t)(value));
+#define MC_STAT_COUNTER(name, member) stat_u64(out, name, counter_read(&c->member));
+#include "dataplane/proto/memcache/mc_stat.def"
+#undef MC_STAT
+#undef MC_STAT_COUNTER
 }
 
-static void encode_commands(struct out *out, const struct cmd_counters *c)
+/* What it is in memcached when nothing has been set, or what memcached-parameter-file says. */
+static void stat_parameter(struct out *out, const struct mc_stats *s, const char *name,
+			   const char *initial)
 {
-	const struct {
-		const char *name;
-		const counter *value;
-	} rows[] = {
-		{"cmd_get", &c->mc_cmd_get},
-		{"cmd_set", &c->mc_cmd_set},
-		{"cmd_flush", &c->mc_cmd_flush},
-		{"cmd_touch", &c->mc_cmd_touch},
-		{"get_hits", &c->mc_get_hits},
-		{"get_misses", &c->mc_get_misses},
-		{"get_expired", &c->mc_get_expired},
-		{"get_flushed", &c->mc_get_flushed},
-		{"delete_misses", &c->mc_delete_misses},
-		{"delete_hits", &c->mc_delete_hits},
-		{"incr_misses", &c->mc_incr_misses},
-		{"incr_hits", &c->mc_incr_hits},
-		{"decr_misses", &c->mc_decr_misses},
-		{"decr_hits", &c->mc_decr_hits},
-		{"cas_misses", &c->mc_cas_misses},
-		{"cas_hits", &c->mc_cas_hits},
-		{"cas_badval", &c->mc_cas_badval},
-		{"touch_hits", &c->mc_touch_hits},
-		{"touch_misses", &c->mc_touch_misses},
-	};
+	const char *value = s->parameter ? s->parameter(s->parameters, name) : NULL;
 
-	for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
-		stat_u64(out, rows[i].name, counter_read(rows[i].value));
-	stat_u64(out, "cmd_meta", counter_read(&c->mc_cmd_meta));
-	stat_u64(out, "auth_cmds", 0);
-	stat_u64(out, "auth_errors", 0);
-}
-
-static void encode_general(struct out *out, const struct mc_stats *s)
-{
-	encode_process(out, s);
-	encode_commands(out, &s->commands);
-	stat_u64(out, "bytes_read", s->bytes_read);
-	stat_u64(out, "bytes_written", s->bytes_written);
-	stat_u64(out, "limit_maxbytes", s->limit_bytes);
-	stat_u64(out, "accepting_conns", 1);
-	stat_u64(out, "listen_disabled_num", 0);
-	stat_u64(out, "threads", s->threads);
-	stat_u64(out, "conn_yields", 0);
-	stat_u64(out, "hash_power_level",
-		 s->table.buckets > 0 ? 63 - (uint64_t)__builtin_clzll(s->table.buckets) : 0);
-	stat_u64(out, "hash_bytes", s->table.index_bytes);
-	stat_u64(out, "hash_is_expanding", 0);
-	stat_u64(out, "slabs_moved", 0);
-	stat_u64(out, "bytes", s->table.memory_bytes);
-	stat_u64(out, "curr_items", s->table.items);
-	stat_u64(out, "total_items", counter_read(&s->commands.mc_cmd_set));
-	stat_u64(out, "expired_unfetched", 0);
-	stat_u64(out, "evicted_unfetched", 0);
-	stat_u64(out, "evicted_active", 0);
-	stat_u64(out, "evictions", s->table.evicted);
-	stat_u64(out, "reclaimed", s->table.expired);
+	stat_line(out, "%s %s", name, value ? value : initial);
 }
 
 static void encode_settings(struct out *out, const struct mc_stats *s)
@@ -124,22 +78,40 @@ static void encode_settings(struct out *out, const struct mc_stats *s)
 	stat_u64(out, "maxbytes", s->limit_bytes);
 	stat_u64(out, "maxconns", s->max_connections);
 	stat_u64(out, "tcpport", s->port);
-	stat_u64(out, "udpport", 0);
+	stat_u64(out, "udpport", s->udp_port);
+	stat_line(out, "inter %s", s->address ? s->address : "NULL");
 	stat_u64(out, "verbosity", 0);
+	stat_u64(out, "oldest", 0);
 	stat_line(out, "evictions %s", s->evictions_enabled ? "on" : "off");
-	stat_flag(out, "shutdown_command", false);
+	stat_line(out, "domain_socket NULL");
+	stat_flag(out, "shutdown_command", s->shutdown_enabled);
+	stat_parameter(out, s, "growth_factor", "1.25");
+	stat_parameter(out, s, "chunk_size", "48");
 	stat_u64(out, "num_threads", s->threads);
+	stat_u64(out, "num_threads_per_udp", s->udp_port ? s->threads : 0);
+	stat_line(out, "stat_key_prefix :");
 	stat_flag(out, "detail_enabled", false);
-	stat_flag(out, "cas_enabled", true);
-	stat_line(out, "binding_protocol ascii");
-	stat_flag(out, "auth_enabled_sasl", false);
-	stat_flag(out, "auth_enabled_ascii", false);
+	stat_parameter(out, s, "reqs_per_event", "20");
+	stat_parameter(out, s, "cas_enabled", "yes");
+	stat_parameter(out, s, "tcp_backlog", "1024");
+	stat_parameter(out, s, "binding_protocol", "auto-negotiate");
+	stat_flag(out, "auth_enabled_sasl", s->auth_enabled);
+	stat_flag(out, "auth_enabled_ascii", s->auth_enabled);
 	stat_u64(out, "item_size_max", s->item_max_bytes);
+	stat_parameter(out, s, "maxconns_fast", "yes");
+	stat_parameter(out, s, "hashpower_init", "0");
+	stat_parameter(out, s, "slab_reassign", "yes");
+	stat_parameter(out, s, "slab_automove", "1");
+	stat_parameter(out, s, "slab_chunk_max", "524288");
+	stat_parameter(out, s, "lru_crawler", "yes");
 	stat_flag(out, "flush_enabled", s->flush_enabled);
-	stat_flag(out, "dump_enabled", false);
-	stat_line(out, "hash_algorithm siphash13");
-	stat_u64(out, "idle_timeout", 0);
-	stat_flag(out, "inline_ascii_response", false);
+	stat_flag(out, "dump_enabled", true);
+	stat_parameter(out, s, "hash_algorithm", "siphash13");
+	stat_parameter(out, s, "lru_maintainer_thread", "yes");
+	stat_u64(out, "idle_timeout", s->idle_timeout_s);
+	stat_u64(out, "watcher_logbuf_size", 262144);
+	stat_parameter(out, s, "inline_ascii_response", "no");
+	stat_flag(out, "ssl_enabled", false);
 }
 
 /*
@@ -153,8 +125,10 @@ static void encode_items(struct out *out, const struct mc_stats *s)
 	stat_u64(out, "items:1:number", s->table.items);
 	stat_u64(out, "items:1:mem_requested", s->table.memory_bytes);
 	stat_u64(out, "items:1:evicted", s->table.evicted);
-	stat_u64(out, "items:1:outofmemory", 0);
+	stat_u64(out, "items:1:evicted_unfetched", s->table.evicted_unfetched);
+	stat_u64(out, "items:1:outofmemory", counter_read(&s->commands.mc_store_no_memory));
 	stat_u64(out, "items:1:reclaimed", s->table.expired);
+	stat_u64(out, "items:1:expired_unfetched", s->table.expired_unfetched);
 }
 
 static void encode_slabs(struct out *out, const struct mc_stats *s)

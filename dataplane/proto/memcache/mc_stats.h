@@ -19,8 +19,17 @@ struct mc_stats {
 	uint64_t bytes_read, bytes_written;
 	uint64_t limit_bytes; // maxmemory
 	uint64_t item_max_bytes;
-	uint64_t port;
-	bool flush_enabled, evictions_enabled;
+	uint64_t port, udp_port;
+	uint64_t idle_timeout_s;
+	bool flush_enabled, shutdown_enabled, auth_enabled, evictions_enabled;
+	const char *address; // ours; NULL: none
+	// Parameters of a memcached without effect here (memcached-parameter-file), by name; NULL:
+	// no such. NULL: all as memcached has them.
+	const char *(*parameter)(const void *parameters, const char *name);
+	const void *parameters;
+	uint64_t log_written, log_dropped; // records for watchers
+	uint64_t log_sent, log_skipped;    // lines to watchers
+	uint64_t log_watchers;
 	struct cmd_counters commands; // sums over all threads
 	struct table_stats table;
 };

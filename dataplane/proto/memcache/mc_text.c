@@ -7,6 +7,7 @@
 #include "dataplane/proto/landing.h"
 #include "dataplane/proto/memcache/mc_admin.h"
 #include "dataplane/proto/memcache/mc_binary.h"
+#include "dataplane/proto/memcache/mc_control.h"
 #include "dataplane/proto/memcache/mc_internal.h"
 #include "dataplane/proto/memcache/mc_stats.h"
 
@@ -21,7 +22,7 @@
  */
 
 #define MC_KEYS_LINE_MAX (8u << 20) // bytes of a line that lists keys to be read
-#define STATS_WORDS_MAX  4
+#define WORDS_MAX        8
 
 static const struct mc_line line_quit = {.op = MC_QUIT, .malformed = true};
 static const struct mc_line line_no_memory = {
@@ -74,22 +75,29 @@ static bool lay_out_keys(struct batch *batch, struct request *r, const struct mc
 	return true;
 }
 
-/* stats and dumps run on threads that may take long, which are handed words. */
+static const struct cmd *const commands_elsewhere[] = {
+	[MC_STATS] = &mc_stats_command,
+	[MC_DUMP] = &mc_dump_command,
+	[MC_WATCH] = &mc_watch_command,
+	[MC_MEMLIMIT] = &mc_memlimit_command,
+	[MC_SHUTDOWN] = &mc_shutdown_command,
+};
+
 static bool lay_out_words(struct batch *batch, struct request *r, const struct mc_line *line)
 {
 	struct slice rest = line->keys;
-	struct slice *words = batch_alloc(batch, STATS_WORDS_MAX * sizeof(*words));
+	struct slice *words = batch_alloc(batch, WORDS_MAX * sizeof(*words));
 
 	if (!words)
 		return false;
-	while (r->argc < STATS_WORDS_MAX) {
+	while (r->argc < WORDS_MAX) {
 		words[r->argc] = mc_token(&rest);
 		if (words[r->argc].len == 0)
 			break;
 		r->argc++;
 	}
 	r->argv = words;
-	r->cmd = line->op == MC_STATS ? &mc_stats_command : &mc_dump_command;
+	r->cmd = commands_elsewhere[line->op];
 	r->alone = true; // it may block the session
 	return true;
 }
@@ -168,7 +176,7 @@ static enum parse_status complete(struct session *s, struct slice bytes, size_t 
 		return give_up(r, &line_no_memory);
 	if (line->swallows)
 		s->skip_bytes = (uint64_t)line->value_len + 2;
-	if (line->op == MC_STATS || line->op == MC_DUMP)
+	if (mc_runs_elsewhere(line))
 		return lay_out_words(batch, r, line) ? PARSE_OK : give_up(r, &line_no_memory);
 	if (line->op == MC_QUIT)
 		r->alone = true; // nothing behind it is to be looked at
@@ -193,6 +201,8 @@ static enum parse_status text_parse(struct session *s, struct slice bytes, struc
 		s->skip_bytes -= *consumed;
 		return PARSE_OK;
 	}
+	if (unlikely(mc__must_authenticate(s)))
+		return mc__auth_parse(s, bytes, r, consumed);
 	size_t from = s->partial && s->partial->scanned < bytes.len ? s->partial->scanned : 0;
 	const uint8_t *end = memchr(bytes.ptr + from, '\n', bytes.len - from);
 
@@ -219,7 +229,7 @@ static const struct proto text = {.name = "memcache", .parse = text_parse, .run 
 static const struct proto binary = {
 	.name = "memcache-binary", .parse = mc__binary_parse, .run = mc__binary_run};
 
-const struct proto *mc_detect(uint8_t first_byte)
+const struct proto *mc_detect(uint8_t first_byte, bool text_only)
 {
-	return first_byte == MC_BINARY_REQUEST ? &binary : &text;
+	return first_byte == MC_BINARY_REQUEST && !text_only ? &binary : &text;
 }
