@@ -9,6 +9,7 @@
 #define MUST_USE     __attribute__((warn_unused_result))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define COLD         __attribute__((cold, noinline))
+#define NOINLINE     __attribute__((noinline))
 #define UNUSED       __attribute__((unused))
 #define PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 

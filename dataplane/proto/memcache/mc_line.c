@@ -38,24 +38,6 @@ struct verb {
 	bool want_cas;
 };
 
-struct slice mc_token(struct slice *text)
-{
-	size_t i = 0;
-
-	if (text->len == 0)
-		return *text;
-	while (i < text->len && text->ptr[i] == ' ')
-		i++;
-	size_t start = i;
-
-	while (i < text->len && text->ptr[i] != ' ')
-		i++;
-	struct slice token = slice_of(text->ptr + start, i - start);
-
-	*text = slice_of(text->ptr + i, text->len - i);
-	return token;
-}
-
 static void answer(struct mc_line *out, struct slice text)
 {
 	out->op = MC_REPLY;
@@ -310,7 +292,7 @@ void mc_line_parse(struct slice line, struct mc_line *out)
 	struct words w = {.word[0] = mc_token(&rest), .count = 1};
 
 	*out = (struct mc_line){.op = MC_REPLY};
-	if (parse_read(w.word[0], rest, out) || parse_meta(w.word[0], rest, out))
+	if (parse_meta(w.word[0], rest, out) || parse_read(w.word[0], rest, out))
 		return;
 	const struct verb *verb = verb_find(w.word[0]);
 

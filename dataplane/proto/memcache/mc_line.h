@@ -17,7 +17,7 @@ enum mc_op {
 	MC_TOUCH,
 	MC_FLUSH_ALL,
 	MC_STATS,
-	MC_DUMP,     // lru_crawler metadump, mgdump
+	MC_DUMP, // lru_crawler metadump, mgdump
 	MC_WATCH,
 	MC_MEMLIMIT, // cache_memlimit
 	MC_SHUTDOWN,
@@ -29,19 +29,19 @@ enum mc_op {
 	MC_AUTH,  // who the client is: `text`
 	MC_META,  // not decoded yet: `mode` is the verb's letter, `keys` all that stands behind it
 	MC_REPLY, // only to answer `text`: version, verbosity, mn, every error of syntax
-	MC_QUIT, // close without a word; so does a line that looks like HTTP
+	MC_QUIT,  // close without a word; so does a line that looks like HTTP
 };
 
 struct mc_line {
-	uint8_t op;     // enum mc_op
-	uint8_t mode;   // enum kv_mode, of MC_STORE
-	bool noreply;   // say nothing, not even an error
-	bool want_cas;  // gets, gats
+	uint8_t op;      // enum mc_op
+	uint8_t mode;    // enum kv_mode, of MC_STORE
+	bool noreply;    // say nothing, not even an error
+	bool want_cas;   // gets, gats
 	bool configures; // of MC_STORE: config set
-	bool malformed; // of MC_REPLY and MC_QUIT: the line broke the protocol
-	bool too_large; // of MC_STORE: refused, its data block is being dropped
-	bool closes;    // of MC_REPLY: the last answer of this connection
-	bool swallows;  // of MC_REPLY: a data block of value_len follows and is to be dropped
+	bool malformed;  // of MC_REPLY and MC_QUIT: the line broke the protocol
+	bool too_large;  // of MC_STORE: refused, its data block is being dropped
+	bool closes;     // of MC_REPLY: the last answer of this connection
+	bool swallows;   // of MC_REPLY: a data block of value_len follows and is to be dropped
 	uint32_t flags;
 	int32_t exptime;    // as sent; of MC_FLUSH_ALL the delay
 	uint32_t value_len; // bytes, without the line end behind it
@@ -69,7 +69,22 @@ static inline bool mc_runs_elsewhere(const struct mc_line *line)
 }
 
 /* Takes the next word off the text, skipping blanks; an empty slice when there is none. */
-struct slice mc_token(struct slice *text);
+static inline struct slice mc_token(struct slice *text)
+{
+	const uint8_t *at = text->ptr, *limit = at + text->len, *end;
+
+	while (at < limit && *at == ' ')
+		at++;
+	if (at == limit) {
+		text->len = 0;
+		return *text;
+	}
+	end = memchr(at, ' ', (size_t)(limit - at));
+	if (!end)
+		end = limit;
+	*text = slice_of(end, (size_t)(limit - end));
+	return slice_of(at, (size_t)(end - at));
+}
 
 /* Whether a line that is not complete yet may grow beyond MC_LINE_MAX: it lists keys to be read. */
 bool mc_line_may_grow(struct slice start);

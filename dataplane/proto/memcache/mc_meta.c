@@ -24,13 +24,6 @@ static void refuse(struct mc_line *line, struct slice text)
 
 #define REFUSE(line, literal) refuse((line), SLICE_LITERAL("CLIENT_ERROR " literal))
 
-size_t mc_meta_bytes(struct slice text)
-{
-	bool may_decode = text.len > 0 && memchr(text.ptr, 'b', text.len);
-
-	return sizeof(struct mc_meta) + (may_decode ? MC_KEY_MAX : 0);
-}
-
 static uint32_t count_words(struct slice text)
 {
 	uint32_t count = 0;
@@ -44,6 +37,7 @@ static uint32_t count_words(struct slice text)
 struct reading {
 	struct mc_line *line;
 	struct mc_meta *meta;
+	uint8_t *decoded; // where a key in base64 goes
 	bool failed;
 };
 
@@ -72,12 +66,19 @@ static void read_ttl(struct reading *r, struct slice token, bool *given, int32_t
 static void read_key(struct reading *r)
 {
 	struct mc_meta *m = r->meta;
-	size_t len = mc_base64_decode(m->key, m->decoded);
+	size_t len = mc_base64_decode(m->key, r->decoded);
 
 	if (len == 0)
 		fail(r, SLICE_LITERAL("CLIENT_ERROR error decoding key"));
-	m->key = slice_of(m->decoded, len);
+	m->key = slice_of(r->decoded, len);
 	m->base64 = true;
+}
+
+static void read_unique(struct reading *r, struct slice token)
+{
+	r->meta->has_cas = kv_number_u64(token, &r->meta->cas_unique);
+	if (!r->meta->has_cas)
+		fail(r, BAD_TOKEN);
 }
 
 /* Of M: what ms and ma are to do, one letter, judged where it is used. */
@@ -94,6 +95,10 @@ static bool read_option(struct reading *r, uint8_t letter, struct slice token)
 {
 	struct mc_meta *m = r->meta;
 
+	if (letter != 'v' && letter != 'q') {
+		m->answers = true;
+		m->plain = m->plain && !memchr("NTRulh", letter, 6);
+	}
 	switch (letter) {
 	case 'b':
 		read_key(r);
@@ -126,9 +131,7 @@ static bool read_option(struct reading *r, uint8_t letter, struct slice token)
 			r->failed = true; // under whatever else is wrong
 		break;
 	case 'C':
-		m->has_cas = kv_number_u64(token, &m->cas_unique);
-		if (!m->has_cas)
-			fail(r, BAD_TOKEN);
+		read_unique(r, token);
 		break;
 	case 'M':
 		read_mode(r, token);
@@ -142,6 +145,8 @@ static bool read_option(struct reading *r, uint8_t letter, struct slice token)
 			fail(r, SLICE_LITERAL("CLIENT_ERROR invalid numeric delta value"));
 		break;
 	case 'O':
+		m->opaque_long = token.len >= OPAQUE_MAX;
+		break;
 	case 'P':
 	case 'L':
 	case 'k':
@@ -158,34 +163,30 @@ static bool read_option(struct reading *r, uint8_t letter, struct slice token)
 	return true;
 }
 
-/* False: refused, but for errors that only ms counts (an opaque that is too long). */
-static bool read_options(struct mc_line *line, struct mc_meta *meta)
+static bool read_each(struct reading *r, uint32_t words_max)
 {
-	struct reading r = {.line = line, .meta = meta};
-	struct slice rest = meta->options;
+	struct slice rest = r->meta->options;
 	uint64_t seen[2] = {0};
 
-	refuse(line, SLICE_LITERAL("CLIENT_ERROR bad command line format"));
 	for (struct slice word = mc_token(&rest); word.len > 0; word = mc_token(&rest)) {
 		uint8_t letter = word.ptr[0];
 
+		if (words_max-- == 0)
+			return false;
 		if (letter >= 127 || seen[letter / 64] >> (letter % 64) & 1)
-			return stop(&r, SLICE_LITERAL("CLIENT_ERROR duplicate flag"));
+			return stop(r, SLICE_LITERAL("CLIENT_ERROR duplicate flag"));
 		seen[letter / 64] |= UINT64_C(1) << (letter % 64);
-		if (!read_option(&r, letter, slice_of(word.ptr + 1, word.len - 1)))
+		if (!read_option(r, letter, slice_of(word.ptr + 1, word.len - 1)))
 			return false;
 	}
-	return !r.failed;
+	return !r->failed;
 }
 
-static bool opaque_fits(const struct mc_meta *meta)
+/* False: refused, but for errors that only ms counts (an opaque that is too long). */
+static bool read_options(struct reading *r, uint32_t words_before)
 {
-	struct slice rest = meta->options;
-
-	for (struct slice word = mc_token(&rest); word.len > 0; word = mc_token(&rest))
-		if (word.ptr[0] == 'O' && word.len > OPAQUE_MAX)
-			return false;
-	return true;
+	refuse(r->line, SLICE_LITERAL("CLIENT_ERROR bad command line format"));
+	return read_each(r, WORDS_MAX - words_before);
 }
 
 static void accept(struct mc_line *line, struct mc_meta *meta, enum mc_op op)
@@ -193,7 +194,9 @@ static void accept(struct mc_line *line, struct mc_meta *meta, enum mc_op op)
 	line->op = (uint8_t)op;
 	line->malformed = false;
 	line->meta = meta;
-	line->keys = meta->key;
+	// Field by field: a copy in one piece would wait for the two stores that have just made it.
+	line->keys.ptr = meta->key.ptr;
+	line->keys.len = meta->key.len;
 	line->key_count = 1;
 }
 
@@ -223,8 +226,10 @@ static bool store_mode(const struct mc_meta *meta, uint8_t *mode)
 }
 
 /* ms KEY LENGTH FLAG*: from the length on, what is refused is followed by a block to be dropped. */
-static void parse_set(struct mc_line *line, struct mc_meta *meta)
+static void parse_set(struct reading *r)
 {
+	struct mc_line *line = r->line;
+	struct mc_meta *meta = r->meta;
 	struct slice length = mc_token(&meta->options);
 	int32_t value_len;
 
@@ -235,13 +240,13 @@ static void parse_set(struct mc_line *line, struct mc_meta *meta)
 	}
 	line->value_len = (uint32_t)value_len;
 	line->swallows = true;
-	if (!read_options(line, meta))
+	if (!read_options(r, 3)) // ms, key and length
 		return;
 	if (!store_mode(meta, &line->mode)) {
 		REFUSE(line, "invalid mode for ms M token");
 		return;
 	}
-	if (!opaque_fits(meta)) {
+	if (meta->opaque_long) {
 		REFUSE(line, "opaque token too long");
 		return;
 	}
@@ -258,9 +263,11 @@ static bool arith_mode_known(const struct mc_meta *meta)
 }
 
 /* mg md ma KEY FLAG* */
-static void parse_others(struct mc_line *line, struct mc_meta *meta)
+static void parse_others(struct reading *r)
 {
-	bool good = read_options(line, meta);
+	struct mc_line *line = r->line;
+	struct mc_meta *meta = r->meta;
+	bool good = read_options(r, 2); // command and key
 
 	if (!good && meta->verb != 'g') {
 		REFUSE(line, "invalid or duplicate flag");
@@ -268,7 +275,7 @@ static void parse_others(struct mc_line *line, struct mc_meta *meta)
 		return;
 	} else if (meta->verb == 'a' && !arith_mode_known(meta)) {
 		REFUSE(line, "invalid mode for ma M token");
-	} else if (!opaque_fits(meta)) {
+	} else if (meta->opaque_long) {
 		REFUSE(line, "opaque token too long");
 	} else {
 		accept(line, meta,
@@ -279,42 +286,72 @@ static void parse_others(struct mc_line *line, struct mc_meta *meta)
 }
 
 /* me KEY [b] */
-static void parse_debug(struct mc_line *line, struct mc_meta *meta)
+static void parse_debug(struct reading *r)
 {
+	struct mc_line *line = r->line;
+	struct mc_meta *meta = r->meta;
 	struct slice rest = meta->options;
 
 	if (slice_equal(mc_token(&rest), SLICE_LITERAL("b"))) {
-		size_t len = mc_base64_decode(meta->key, meta->decoded);
+		size_t len = mc_base64_decode(meta->key, r->decoded);
 
 		if (len == 0) {
 			REFUSE(line, "bad command line format");
 			return;
 		}
-		meta->key = slice_of(meta->decoded, len);
+		meta->key = slice_of(r->decoded, len);
 		meta->base64 = true;
 	}
 	accept(line, meta, MC_META_DEBUG);
 }
 
-void mc_meta_parse(struct slice text, uint8_t verb, struct mc_line *line, struct mc_meta *meta)
+static void parse_options(struct reading *r)
 {
-	uint32_t words = 1 + count_words(text);
-
-	*meta = (struct mc_meta){.verb = verb, .delta = 1};
-	meta->key = mc_token(&text);
-	meta->options = text;
-	if (meta->key.len == 0 && verb != 'e')
-		refuse(line, SLICE_LITERAL("ERROR"));
-	else if (meta->key.len == 0 || meta->key.len > MC_KEY_MAX)
-		REFUSE(line, "bad command line format");
-	else if (verb == 'e')
-		parse_debug(line, meta);
-	else if (words > WORDS_MAX && verb == 'g')
-		REFUSE(line, "options flags are too long");
-	else if (words > WORDS_MAX)
-		REFUSE(line, "options flags too long");
-	else if (verb == 's')
-		parse_set(line, meta);
+	if (r->meta->verb == 'e')
+		parse_debug(r);
+	else if (r->meta->verb == 's')
+		parse_set(r);
 	else
-		parse_others(line, meta);
+		parse_others(r);
+}
+
+/* "mg KEY v", as most are: what parse_others() makes of it, without a look at each option. */
+static bool is_bare_get(uint8_t verb, struct slice key, struct slice options)
+{
+	return verb == 'g' && options.len == 2 && memcmp(options.ptr, " v", 2) == 0 &&
+	       key.len > 0 && key.len <= MC_KEY_MAX;
+}
+
+/* A line with too many words is refused for that, whatever else is wrong with it. */
+static void refuse_crowd(struct slice text, struct mc_line *line, uint8_t verb)
+{
+	if (1 + count_words(text) <= WORDS_MAX)
+		return;
+	line->swallows = false;
+	if (verb == 'g')
+		REFUSE(line, "options flags are too long");
+	else
+		REFUSE(line, "options flags too long");
+}
+
+void mc_meta_parse(struct slice text, uint8_t verb, struct mc_line *line, struct mc_meta *meta,
+		   uint8_t *decoded)
+{
+	struct slice rest = text;
+
+	*meta = (struct mc_meta){.verb = verb, .plain = true, .delta = 1};
+	meta->key = mc_token(&rest);
+	meta->options = rest;
+	if (likely(is_bare_get(verb, meta->key, rest))) {
+		meta->wants_value = true;
+		accept(line, meta, MC_META_GET);
+	} else if (meta->key.len == 0 && verb != 'e') {
+		refuse(line, SLICE_LITERAL("ERROR"));
+	} else if (meta->key.len == 0 || meta->key.len > MC_KEY_MAX) {
+		REFUSE(line, "bad command line format");
+	} else {
+		parse_options(&(struct reading){.line = line, .meta = meta, .decoded = decoded});
+		if (unlikely(line->op == MC_REPLY && verb != 'e'))
+			refuse_crowd(text, line, verb);
+	}
 }

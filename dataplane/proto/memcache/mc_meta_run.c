@@ -14,9 +14,10 @@
 #define SLAB_CLASS "1" // we have none: everything is of one
 
 // Code, value length, key, opaque, two numbers of 64 bits, three of 32, a digit, W X Z, line end.
-#define ANSWER_MAX (13 + 5 + MC_BASE64_MAX(MC_KEY_MAX) + 33 + 2 * 22 + 3 * 12 + 3 + 6 + 2)
-#define NUMBER_MAX (NUMBER_TEXT_MAX + 2)
-#define DEBUG_MAX  (3 + MC_BASE64_MAX(MC_KEY_MAX) + 140)
+#define ANSWER_MAX      (13 + 5 + MC_BASE64_MAX(MC_KEY_MAX) + 33 + 2 * 22 + 3 * 12 + 3 + 6 + 2)
+#define BARE_ANSWER_MAX 24 // code, value length, W X Z, line end
+#define NUMBER_MAX      (NUMBER_TEXT_MAX + 2)
+#define DEBUG_MAX       (3 + MC_BASE64_MAX(MC_KEY_MAX) + 140)
 
 _Static_assert(ANSWER_MAX + NUMBER_MAX <= OUT_RESERVE_MAX && DEBUG_MAX <= OUT_RESERVE_MAX,
 	       "an answer's line is written in one piece");
@@ -152,29 +153,34 @@ static void answer_miss(const struct mc_call *c)
 		ANSWER_CODE(c, "EN", &told);
 }
 
-static void answer_hit(const struct mc_call *c, const struct kv_fetch *f, struct told *told)
+/* `f` is NULL for a hit that is nobody's to renew. */
+static void answer_hit(const struct mc_call *c, const struct item *item, struct told *told,
+		       const struct kv_fetch *f)
 {
 	const struct mc_meta *m = c->line->meta;
-	struct slice value = item_value(f->item);
-	bool in_one_piece = m->wants_value && ANSWER_MAX + value.len + 2 <= OUT_RESERVE_MAX;
-	uint8_t *p = out_reserve(c->out, ANSWER_MAX + (in_one_piece ? value.len + 2 : 0));
+	struct slice value = item_value(item);
+	size_t line_max = m->answers ? ANSWER_MAX : BARE_ANSWER_MAX;
+	bool in_one_piece = m->wants_value && line_max + value.len + 2 <= OUT_RESERVE_MAX;
+	uint8_t *p = out_reserve(c->out, line_max + (in_one_piece ? value.len + 2 : 0));
 	uint8_t *start = p;
 
 	if (!p)
 		return;
-	told->value_len = value.len;
 	if (m->wants_value) {
 		p = PUT(p, "VA ");
 		p += number_encode_u64(value.len, p);
 	} else {
 		p = PUT(p, "HD");
 	}
-	p = put_options(c, p, told);
-	if (f->awaited)
+	if (m->answers) {
+		told->value_len = value.len;
+		p = put_options(c, p, told);
+	}
+	if (f && f->awaited)
 		p = PUT(p, " Z");
-	if (f->stale)
+	if (f && f->stale)
 		p = PUT(p, " X");
-	if (f->won)
+	if (f && f->won)
 		p = PUT(p, " W");
 	p = PUT(p, "\r\n");
 	if (in_one_piece) {
@@ -183,7 +189,7 @@ static void answer_hit(const struct mc_call *c, const struct kv_fetch *f, struct
 	}
 	c->out->pos += p - start;
 	if (m->wants_value && !in_one_piece)
-		mc__write_block(c->out, f->item);
+		mc__write_block(c->out, item);
 }
 
 /* With what is left below this, in seconds, the reader is to renew the value; 0: never. */
@@ -194,7 +200,40 @@ static uint64_t renew_below_s(const struct mc_call *c)
 	return until_ms <= c->now_ms ? 0 : kv_seconds_left(until_ms, c->now_ms);
 }
 
-void mc__meta_get(const struct mc_call *c)
+/*
+ * A hit that asks nothing of the item but what stands in it, and that nobody is to renew: as get.
+ * False: it is not that simple.
+ */
+static bool get_plainly(const struct mc_call *c)
+{
+	struct item *item;
+	struct told told; // what none of these options asks for stays as it is
+	uint32_t marks;
+
+	if (!c->line->meta->plain)
+		return false;
+	item = table_find(c->tt, &c->request->keys[0]);
+	if (!item)
+		return false;
+	marks = item_marks(item);
+	if (unlikely(marks & ITEM_WON || item_encoding(item) == ITEM_STALE))
+		return false; // and is noted as one more access
+	if (unlikely(!(marks & ITEM_FETCHED)))
+		table_mark(c->tt, item, ITEM_FETCHED);
+	count_get(c, true);
+	if (mc__watched(c->host, MC_WATCH_FETCHERS))
+		mc__log_get(c->request->session, c->line->meta->key, item);
+	if (c->line->meta->answers) {
+		told.letters = "Okstcf";
+		told.version = item_version(item);
+		told.expire_ms = item_expire_ms(item);
+		told.client_flags = item_mc_flags(item);
+	}
+	answer_hit(c, item, &told, NULL);
+	return true;
+}
+
+static NOINLINE void get_fully(const struct mc_call *c)
 {
 	const struct mc_meta *m = c->line->meta;
 	struct kv_fetch f = {
@@ -227,7 +266,13 @@ void mc__meta_get(const struct mc_call *c)
 	told.client_flags = item_mc_flags(f.item);
 	told.idle_s = f.idle_s;
 	told.fetched = f.fetched;
-	answer_hit(c, &f, &told);
+	answer_hit(c, f.item, &told, &f);
+}
+
+void mc__meta_get(const struct mc_call *c)
+{
+	if (!get_plainly(c))
+		get_fully(c);
 }
 
 /* --- ms --- */

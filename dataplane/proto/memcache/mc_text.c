@@ -67,7 +67,7 @@ static bool lay_out_keys(struct batch *batch, struct request *r, const struct mc
 	if (!r->keys)
 		return false;
 	if (line->meta) { // decoded, it may hold blanks
-		r->keys[0].bytes = line->meta->key;
+		r->keys[0].bytes = slice_of(line->keys.ptr, line->keys.len);
 		return true;
 	}
 	for (uint32_t i = 0; i < line->key_count; i++)
@@ -157,11 +157,22 @@ static enum parse_status take_block(struct session *s, struct slice bytes, size_
 /* The options of a meta command, which may turn out to be no command. */
 static bool decode_meta(struct batch *batch, struct mc_line *line)
 {
-	struct mc_meta *meta = batch_alloc(batch, mc_meta_bytes(line->keys));
+	struct mc_meta *meta = batch_alloc(batch, sizeof(*meta));
+	uint8_t decoded[MC_KEY_MAX];
 
 	if (!meta)
 		return false;
-	mc_meta_parse(line->keys, line->mode, line, meta);
+	mc_meta_parse(line->keys, line->mode, line, meta, decoded);
+	if (likely(!meta->base64))
+		return true;
+	uint8_t *key = batch_alloc(batch, sizeof(decoded));
+
+	if (!key)
+		return false;
+	memcpy(key, decoded, meta->key.len);
+	meta->key.ptr = key;
+	if (line->meta)
+		line->keys = meta->key;
 	return true;
 }
 
