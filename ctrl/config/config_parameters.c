@@ -95,12 +95,13 @@ _Static_assert(ARRAY_COUNT(parameters) <= CONFIG_PARAMETERS_MAX, "each has its p
 
 static bool is_one_of(const char *words, const char *value)
 {
-	size_t len = strlen(value);
+	for (const char *at = words; *at != '\0'; at += *at == '|') {
+		size_t len = strcspn(at, "|");
 
-	for (const char *at = words; *at != '\0';
-	     at += strcspn(at, "|") + (at[strcspn(at, "|")] == '|'))
-		if (len > 0 && strncmp(at, value, len) == 0 && (at[len] == '|' || at[len] == '\0'))
+		if (strlen(value) == len && strncmp(at, value, len) == 0)
 			return true;
+		at += len;
+	}
 	return false;
 }
 

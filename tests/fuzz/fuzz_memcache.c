@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/contract.h"
 #include "dataplane/command/kv.h"
+#include "dataplane/proto/memcache/mc_auth.h"
 #include "tests/fakes/fake_session.h"
 #include "tests/unit/dataplane/memcache/mc_cases.h"
 
@@ -9,7 +10,8 @@
 /*
  * Bytes of a memcached client through a session, the engine and the table, twice from an empty
  * keyspace: in one piece, and cut to shreds. The input picks conversations of the parser's test,
- * changes bytes of them and mixes in bytes of its own.
+ * changes bytes of them and mixes in bytes of its own. In some the client has to say first who it
+ * is.
  *
  * Oracles: the sanitizers; the same replies, the same end of the connection and the same values
  * left behind however the bytes were cut.
@@ -18,6 +20,8 @@
 #define STREAM_MAX  (64u << 10) // bytes of one conversation
 #define RAW_MAX     255
 #define PATCHES_MAX 8
+#define USER        "joe:secret\n"
+#define LOGIN       "set a 0 0 10\r\njoe secret\r\n"
 
 /* The fuzzer's bytes as they are used up; zeros behind their end. */
 struct input {
@@ -26,6 +30,7 @@ struct input {
 };
 
 static struct fake_session f;
+static struct mc_users *users;
 
 static uint8_t next_byte(struct input *input)
 {
@@ -41,7 +46,11 @@ static size_t next_piece(struct input *input, uint8_t *to)
 	size_t kind = next_byte(input) % (ARRAY_COUNT(mc_cases) + 16);
 	size_t len;
 
-	if (kind >= ARRAY_COUNT(mc_cases)) {
+	if (kind == ARRAY_COUNT(mc_cases)) {
+		memcpy(to, LOGIN, sizeof(LOGIN) - 1);
+		return sizeof(LOGIN) - 1;
+	}
+	if (kind > ARRAY_COUNT(mc_cases)) {
 		len = next_byte(input) % RAW_MAX;
 		for (size_t i = 0; i < len; i++)
 			to[i] = next_byte(input);
@@ -178,10 +187,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void finish(void)
 {
 	fake_session_fini(&f);
+	mc_users_free(users);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+	uint32_t line;
+
+	users = mc_users_parse(SLICE_LITERAL(USER), &line);
+	REQUIRE(users);
 	fake_session_init(&f, SESSION_MEMCACHE);
 	// Uniques far from any that the input is likely to name.
 	table_set_time(f.tt, f.cmd.now_ms, 1ULL << 50);
@@ -192,10 +206,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t stream[STREAM_MAX];
 	struct input input = {data, size};
-	struct rng rng = rng_seeded(next_byte(&input));
+	uint8_t seed = next_byte(&input);
+	struct rng rng = rng_seeded(seed);
 	uint32_t step_max = 1 + next_byte(&input);
 	size_t len = 0;
 
+	atomic_store(&f.limits.mc_users, seed % 8 == 7 ? users : NULL);
 	while (input.left > 0 && len < STREAM_MAX / 2)
 		len += next_piece(&input, stream + len);
 	struct outcome whole = converse(slice_of(stream, len), 0, &rng);

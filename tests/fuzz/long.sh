@@ -5,7 +5,7 @@
 # the repository; what reaches more code is added to it. With afl++ installed, half of the time is
 # AFL's. Prints the hours that each ran clean; what it found lies in build-asan/found.
 #
-# usage: tests/fuzz/long.sh MINUTES [NAME...]      NAME: frame, tcp, pair, resp, memcache, binary
+# usage: tests/fuzz/long.sh MINUTES [NAME...]      NAME: frame, tcp, pair, resp, memcache, binary, udp
 
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
@@ -17,7 +17,7 @@ if ! [[ $minutes =~ ^[1-9][0-9]*$ ]]; then
 fi
 shift
 names=("$@")
-[[ ${#names[@]} -gt 0 ]] || names=(frame tcp pair resp memcache binary)
+[[ ${#names[@]} -gt 0 ]] || names=(frame tcp pair resp memcache binary udp)
 found=build-asan/found
 failed=0
 

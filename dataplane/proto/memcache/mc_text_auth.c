@@ -47,15 +47,16 @@ enum parse_status mc__auth_parse(struct session *s, struct slice bytes, struct r
 	size_t at = end ? (size_t)(end - bytes.ptr) + 1 : 0;
 	uint32_t len;
 
-	if (!end) {
-		if (bytes.len <= MC_LINE_MAX)
-			return PARSE_MORE;
+	if (!end && bytes.len <= MC_LINE_MAX)
+		return PARSE_MORE;
+	if (!end || at > MC_LINE_MAX + 1) {
 		answer(r, &line_too_long);
 		return PARSE_BAD;
 	}
-	*consumed = at;
-	if (!announces(slice_of(bytes.ptr, at - 1), &len))
+	if (!announces(slice_of(bytes.ptr, at - 1), &len)) {
+		*consumed = at;
 		return answer(r, &line_unauthenticated);
+	}
 	if (bytes.len - at < len + 2)
 		return PARSE_MORE;
 	*consumed = at + len + 2;
