@@ -27,7 +27,7 @@ ROUNDS = {"A": 5, "B": 9, "C": 5}
 SECONDS = {True: {"A": 0.4, "B": 0.03, "C": 0.25}, False: {"A": 0.3, "B": 0.15, "C": 0.6}}
 WARMUP = {True: 0.01, False: 0.03}
 WARMUP_IN_PROCESS = 0.1                  # of a server that has just begun
-SECONDS_OPEN_LOOP = 0.6                  # a tail wants its thousands of requests
+SECONDS_OPEN_LOOP = 2                    # a tail wants its thousands of requests
 RESULTS = "perf/results"
 
 

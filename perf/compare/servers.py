@@ -210,7 +210,8 @@ class WiredAppliance(Appliance):
             "--control-core", str(site.client_core), "--poll-idle", "busy", "--maxmemory",
             "%dmb" % data_mib, "--huge-pages", self.huge, "--nic-huge-pages", self.huge,
             "--nic-memory-mib", str(NIC_MEMORY_MIB), "--maxclients", str(CONNECTIONS_MAX),
-            "--memcached-max-item-size", "2mb", "--admin-port", "0", "--metrics-port",
+            "--memcached-max-item-size", "2mb", "--memcached-udp-port", str(MEMCACHED_PORT),
+            "--memcached-udp-rate", "0", "--allow-from", "10.99.0.0/24", "--admin-port", "0", "--metrics-port",
             str(metrics_port)])
         try:
             self.process.wait_until(lambda: "wirecache serves" in self.process.log_tail())

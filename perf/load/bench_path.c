@@ -87,6 +87,9 @@ static void configure(struct bench *b)
 		 s->offload ? OFFLOADED : "");
 	snprintf(config->nic_address, sizeof(config->nic_address), "%s/24", s->load.server);
 	snprintf(config->worker_cores, sizeof(config->worker_cores), "%d", (int)s->worker_core);
+	snprintf(config->allow_from, sizeof(config->allow_from), "%s/24", s->load.server);
+	config->memcached_udp_port = config->memcached_port;
+	config->memcached_udp_rate = 0; // the load is one host
 	config->workers = 1;
 	config->poll_idle = CONFIG_POLL_BUSY;
 	config->maxmemory = (uint64_t)s->maxmemory_mib << 20;
