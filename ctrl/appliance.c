@@ -8,10 +8,13 @@
 #include "dataplane/proto/memcache/mc_auth.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /*
  * Builds the data side in the order in which its parts need each other: packet system, port, table,
@@ -368,8 +371,13 @@ static int start_workers(struct appliance *a, char *why)
 	return result;
 }
 
-static void warn_of_udp(const struct config *config)
+/* What may not be as safe as it looks. */
+static void warn(const struct config *config)
 {
+	if (config->memcached_auth_file[0] != '\0' && config->port != 0)
+		log_warning("memcached-auth-file is for memcached's protocols alone: RESP on port "
+			    "%d, which reads the same keys, asks for no password",
+			    (int)config->port);
 	if (config->memcached_udp_port != 0 && config->allow_from[0] == '\0')
 		log_warning("memcached-udp-port without allow-from: replies that are longer than "
 			    "their request are not sent");
@@ -419,8 +427,10 @@ bool appliance_apply(void *arg, const struct config *config, char *why)
 static struct mc_users *read_users(const char *path, char *why)
 {
 	char *text = malloc(USERS_FILE_MAX);
-	FILE *file = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // of a pipe nobody may write
+	FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
 	struct mc_users *users = NULL;
+	struct stat stat;
 	uint32_t line = 0;
 	size_t len = 0;
 
@@ -428,18 +438,33 @@ static struct mc_users *read_users(const char *path, char *why)
 		snprintf(why, CONFIG_WHY_MAX, "%s: %s", path, strerror(errno));
 	} else {
 		len = fread(text, 1, USERS_FILE_MAX, file);
-		if (ferror(file) || len == USERS_FILE_MAX)
-			snprintf(why, CONFIG_WHY_MAX, "%s: cannot be read, or is too long", path);
+		if (fstat(fd, &stat) != 0 || !S_ISREG(stat.st_mode) || ferror(file) ||
+		    len == USERS_FILE_MAX)
+			snprintf(why, CONFIG_WHY_MAX,
+				 "%s: is no file that can be read, or is too long", path);
 		else if ((users = mc_users_parse(slice_of(text, len), &line)) == NULL)
 			snprintf(why, CONFIG_WHY_MAX, "%s:%u: not USER:PASSWORD, or too many", path,
 				 line);
 	}
 	if (file)
 		fclose(file);
+	else if (fd >= 0)
+		close(fd);
 	if (text)
 		explicit_bzero(text, len);
 	free(text);
 	return users;
+}
+
+/* Freed when the next list is retired, or at the end: no worker looks at it any more by then. */
+static void retire_users(struct appliance *a, struct mc_users *users)
+{
+	if (a->users_retired && !rcu_done(a->users_retired_tag))
+		rcu_wait();
+	mc_users_free(a->users_retired);
+	a->users_retired = users;
+	if (users)
+		a->users_retired_tag = rcu_tag();
 }
 
 bool appliance_apply_users(void *arg, const struct config *config, char *why)
@@ -454,13 +479,7 @@ bool appliance_apply_users(void *arg, const struct config *config, char *why)
 	}
 	a->users = users;
 	atomic_store_explicit(&a->limits.mc_users, users, memory_order_release);
-	if (before) {
-		// This thread reads, too: it must not keep the grace period waiting.
-		rcu_offline();
-		rcu_wait();
-		rcu_online();
-		mc_users_free(before);
-	}
+	retire_users(a, before);
 	return true;
 }
 
@@ -484,7 +503,7 @@ int appliance_start(struct appliance *a, const struct config *config, const char
 		result = appliance_apply_users(a, config, why) ? 0 : -EINVAL;
 	}
 	if (result == 0) {
-		warn_of_udp(config);
+		warn(config);
 		result = start_workers(a, why);
 	}
 	if (result != 0)
@@ -507,6 +526,7 @@ void appliance_stop(struct appliance *a)
 	table_free(a->table);
 	free(a->cluster_nodes);
 	mc_users_free(a->users);
+	mc_users_free(a->users_retired);
 	if (a->port_started)
 		port_stop(a->port);
 	if (a->port)

@@ -31,6 +31,8 @@ struct appliance {
 	struct session_limits limits;
 	char *cluster_nodes;    // limits.mc_cluster
 	struct mc_users *users; // limits.mc_users
+	struct mc_users *users_retired;
+	uint64_t users_retired_tag; // of RCU
 };
 
 #define APPLIANCE_WHY_MAX 512

@@ -62,23 +62,32 @@ static void announce(struct watch *watch)
 
 bool watch_add(struct watch *watch, const struct forward *forward, uint32_t bits)
 {
+	struct watcher *place = NULL;
+
 	REQUIRE(bits != 0 && forward->worker < watch->config.log_count);
 	for (uint32_t i = 0; i < WATCH_MAX; i++) {
 		struct watcher *w = &watch->watchers[i];
 
-		if (w->bits)
+		if (w->bits && w->client_id == forward->client_id) { // it wants more
+			w->bits |= bits;
+			announce(watch);
+			return true;
+		}
+		if (w->bits || place)
 			continue;
-		*w = (struct watcher){
-			.bits = bits,
-			.worker = forward->worker,
-			.connection = forward->connection,
-			.client_id = forward->client_id,
-		};
-		text_init(&w->waiting, WATCH_BUFFER_MAX);
-		announce(watch);
-		return true;
+		place = w;
 	}
-	return false;
+	if (!place)
+		return false;
+	*place = (struct watcher){
+		.bits = bits,
+		.worker = forward->worker,
+		.connection = forward->connection,
+		.client_id = forward->client_id,
+	};
+	text_init(&place->waiting, WATCH_BUFFER_MAX);
+	announce(watch);
+	return true;
 }
 
 static void hand_out(struct watch *watch, const struct mc_log_record *record)
@@ -148,7 +157,9 @@ bool watch_turn(struct watch *watch)
 
 	watch->turns++;
 	for (uint32_t i = 0; i < watch->config.log_count; i++) {
-		struct mc_log *log = watch->config.logs[i];
+		// From another one each time: none may take all of the turn for ever.
+		struct mc_log *log =
+			watch->config.logs[(i + watch->turns) % watch->config.log_count];
 		const struct mc_log_record *record;
 
 		while (left > 0 && (record = mc_log_oldest(log)) != NULL) {

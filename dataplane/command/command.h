@@ -92,7 +92,7 @@ struct cmd_counters {
 	counter resp_protocol_errors;
 	counter mc_udp_requests, mc_udp_replies; // datagrams
 	counter mc_udp_bad;                      // no frame, or an incomplete request in it
-	counter mc_udp_amplifying, mc_udp_too_long; // replies that were not sent
+	counter mc_udp_amplifying, mc_udp_too_long, mc_udp_too_many; // not sent
 };
 
 /*

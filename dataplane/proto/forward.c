@@ -181,6 +181,7 @@ void forward_run(struct forward *forward, struct cmd_thread *thread)
 		b.out.pos = b.blob ? b.blob->bytes : NULL;
 		REPLY_ERROR(&reply, "ERR the reply is too long");
 	}
+	forward->failed = b.out.failed;
 	if (b.blob)
 		b.blob->len = used_bytes(&b);
 	forward->reply = b.blob;

@@ -200,7 +200,8 @@ struct forward {
 	uint32_t argc;
 	struct slice *argv;
 	struct blob **blobs; // NULL, or per argument NULL or a reference
-	struct blob *reply;  // after forward_run(); may be NULL when there was no memory
+	struct blob *reply;  // after forward_run(); NULL: none
+	bool failed;         // there was no memory for it
 	void *connection;    // of the host
 	uint64_t client_id;  // to recognise that the connection is still the same
 	uint32_t worker;     // where it goes back to

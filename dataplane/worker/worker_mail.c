@@ -74,7 +74,7 @@ static void take_reply(struct worker *w, const struct forward *forward)
 		return;
 	if (forward->reply)
 		out_append_blob(tcp_out(conn->tcp), forward->reply, 0, forward->reply->len);
-	else if (!forward->client.close_after)
+	else if (forward->failed)
 		OUT_LITERAL(tcp_out(conn->tcp), "-ERR no memory for the reply\r\n");
 	if (conn->session.client.killed || forward->client.close_after)
 		conn->session.closing = true;
@@ -96,6 +96,8 @@ static void write_lines(struct worker *w, struct mail *mail)
 
 	lines->alive = conn->tcp && !conn->closing &&
 		       conn->session.client.id == lines->client_id;
+	if (lines->alive) // whoever watches is not idle
+		conn->session.client.active_ms = w->command.now_ms;
 	if (lines->alive && lines->blob && !tcp_out_full(conn->tcp)) {
 		out_append_blob(tcp_out(conn->tcp), lines->blob, 0, lines->blob->len);
 		worker_conn_touch(conn);

@@ -13,8 +13,9 @@
  * since it is then one of them (others' datagrams were dropped by nic/ip).
  */
 
-#define HEADERS_MAX 48                // bytes of IPv6 and UDP, before the frame header
-#define BURST_NS    (100 * NS_PER_MS) // what a host may be ahead of its rate
+#define HEADERS_MAX     48                // bytes of IPv6 and UDP, before the frame header
+#define CLIENT_PORT_MIN 1024              // RFC 6335 6
+#define BURST_NS        (100 * NS_PER_MS) // what a host may be ahead of its rate
 
 struct worker_udp {
 	struct mc_udp *exchanges;
@@ -76,10 +77,13 @@ void worker_udp_free(struct worker_udp *u)
 /* One datagram more of that host within its rate (a virtual scheduling algorithm, GCRA). */
 static bool rate_allows(struct worker_udp *u, uint32_t peer, uint64_t now_ns)
 {
-	uint64_t *paid_until_ns = &u->paid_until_ns[peer];
+	uint64_t *paid_until_ns;
 
 	if (u->interval_ns == 0)
 		return true;
+	if (peer >= u->worker->config.ip.peers_max) // a host for which there was no entry
+		return false;
+	paid_until_ns = &u->paid_until_ns[peer];
 	if (*paid_until_ns < now_ns)
 		*paid_until_ns = now_ns;
 	if (*paid_until_ns > now_ns + BURST_NS)
@@ -88,11 +92,25 @@ static bool rate_allows(struct worker_udp *u, uint32_t peer, uint64_t now_ns)
 	return true;
 }
 
+/*
+ * Whether the sender is a server itself, by its port: what we answer it could be a request to it,
+ * and two of us, set upon each other by one forged datagram, would never stop.
+ */
+static bool answers_answers(const struct worker *w, const struct ip_packet *packet)
+{
+	return packet->flow.remote_port < CLIENT_PORT_MIN ||
+	       packet->flow.remote_port == w->config.mc_udp_port;
+}
+
 void worker_udp_input(struct worker_udp *u, const struct ip_packet *packet)
 {
 	struct worker *w = u->worker;
 	uint32_t next;
 
+	if (unlikely(answers_answers(w, packet))) {
+		drop_count(&w->stats.drops, DROP_UDP_SERVER);
+		return;
+	}
 	if (unlikely(!rate_allows(u, packet->peer, w->now_ns))) {
 		drop_count(&w->stats.drops, DROP_UDP_RATE);
 		return;

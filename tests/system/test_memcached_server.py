@@ -287,13 +287,16 @@ def check_memlimit(appliance):
                                 (b"64", b"OK")):
             assert ask(s, b"cache_memlimit " + request + b"\r\n", b"\r\n") == answer + b"\r\n", request
         assert stats_of(s)["limit_maxbytes"] == str(64 << 20)
+        assert ask(s, b"cache_memlimit 64 noreply\r\ncache_memlimit 7 noreply\r\nmn\r\n", b"\r\n") == b"MN\r\n"
     assert admin(appliance, "CONFIG", "GET", "maxmemory").split()[1] == str(64 << 20)
 
 
 def check_idle_timeout(appliance):
     assert admin(appliance, "CONFIG", "SET", "memcached-idle-timeout", "2") == "OK"
-    with connect() as idle, socket.create_connection((SERVER, 6379)) as resp:
+    with connect() as idle, connect() as watcher, socket.create_connection((SERVER, 6379)) as resp:
+        assert ask(watcher, b"watch evictions\r\n", b"\r\n") == b"OK\r\n"
         assert receive(idle, 10) == (b"", True)
+        assert receive(watcher, 2) == (b"", False)  # which waits for something, and is no idle client
         resp.sendall(b"PING\r\n")
         assert resp.recv(100) == b"+PONG\r\n"
     assert admin(appliance, "CONFIG", "SET", "memcached-idle-timeout", "0") == "OK"

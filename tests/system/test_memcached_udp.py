@@ -175,6 +175,17 @@ def check_no_amplification(appliance):
     assert appliance.metrics()["wirecache_memcache_udp_amplifying_total"] == 1
 
 
+def check_servers_ports(appliance):
+    """What comes from a server's port may be a server's answer, which would be answered for ever."""
+    before = appliance.metrics()['wirecache_drops_total{reason="udp_server"}']
+    for port in (PORT, 53):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
+            u.bind((harness.CLIENT, port))
+            u.connect((SERVER, PORT))
+            assert exchange(u, b"ERROR\r\n") == []
+    assert appliance.metrics()['wirecache_drops_total{reason="udp_server"}'] == before + 2
+
+
 def check_off(appliance):
     with datagram_socket() as u:
         assert exchange(u, b"get a\r\n") == []
@@ -189,6 +200,7 @@ def main():
         checks.run("long replies", check_long_replies)
         checks.run("frames that are none", check_bad_frames, appliance)
         checks.run("IPv6", check_ipv6)
+        checks.run("ports of servers", check_servers_ports, appliance)
         checks.run("memcaslap by UDP", check_memcaslap, "--udp")
         checks.run("back at the baseline", appliance.settled)
     with Appliance("af_packet", 1, 1, (*ALLOW, "--memcached-udp-rate", "1000")) as appliance:

@@ -189,21 +189,23 @@ static bool is_sasl(const struct mc_binary *b)
 }
 
 /* Where clients have to say who they are, and only there, can they (RFC 4422). */
-static void admit(const struct session *s, struct mc_binary *b)
+static enum mc_binary_status admit(const struct session *s, const struct mc_binary *b)
 {
-	if (mc__must_authenticate(s) && !is_sasl(b) && b->command != MC_BINARY_VERSION)
-		refuse(b, MC_BINARY_AUTH_ERROR, true);
-	else if (is_sasl(b) && !mc__users(s->host))
-		refuse(b, MC_BINARY_UNKNOWN_COMMAND, false);
+	if (mc__must_authenticate(s) && !is_sasl(b) && b->opcode != MC_BINARY_VERSION)
+		return MC_BINARY_AUTH_ERROR;
+	return is_sasl(b) && !mc__users(s->host) ? MC_BINARY_UNKNOWN_COMMAND : MC_BINARY_OK;
 }
 
 /* Everything but the value. False: there is nothing to run but the answer. */
 static bool decode(const struct session *s, struct mc_binary *b, const struct packet *p)
 {
 	const struct rule *rule = b->opcode < MC_BINARY_OPCODES ? &rules[b->opcode] : &rules[0];
+	enum mc_binary_status admitted = admit(s, b);
 
 	if (p->key_len + p->extras_len > p->body_len) {
 		refuse(b, MC_BINARY_UNKNOWN_COMMAND, true);
+	} else if (admitted != MC_BINARY_OK) {
+		refuse(b, admitted, admitted == MC_BINARY_AUTH_ERROR);
 	} else if (p->key_len > MC_KEY_MAX) {
 		refuse(b, MC_BINARY_EINVAL, true);
 	} else if (b->opcode >= MC_BINARY_OPCODES || !rule->known) {
@@ -216,7 +218,6 @@ static bool decode(const struct session *s, struct mc_binary *b, const struct pa
 		b->key = slice_of(p->extras + p->extras_len, p->key_len);
 		read_extras(b, p);
 		name_config(b);
-		admit(s, b);
 	}
 	return b->status == MC_BINARY_OK;
 }

@@ -165,6 +165,8 @@ static void run_touch(const struct call *c)
 	enum kv_result result = kv_touch(c->tt, &c->request->keys[0], until_ms, &touched);
 	bool hit = result != KV_NOT_FOUND;
 
+	if (mc__watched(c->host, MC_WATCH_FETCHERS))
+		mc__log_get(c->request->session, c->b->key, hit ? touched.item : NULL);
 	counter_add(&c->counters->mc_cmd_touch, 1);
 	counter_add(hit ? &c->counters->mc_touch_hits : &c->counters->mc_touch_misses, 1);
 	if (!hit)
@@ -378,8 +380,9 @@ static void run_sasl(const struct call *c)
 	const struct mc_users *users = mc__users(c->host);
 	struct slice data = c->request->argc > 0 ? c->request->argv[0] : (struct slice){0};
 	bool begins = c->b->command == MC_BINARY_SASL_AUTH;
-	bool good = slice_equal(c->b->key, SLICE_LITERAL("PLAIN")) && !c->b->too_large &&
-		    (begins || client->sasl_started);
+	bool good = !c->b->too_large &&
+		    (begins ? slice_equal(c->b->key, SLICE_LITERAL("PLAIN"))
+			    : client->sasl_started);
 
 	client->sasl_started = begins && good && data.len == 0;
 	if (client->sasl_started) {

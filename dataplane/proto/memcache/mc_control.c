@@ -11,6 +11,8 @@
 
 static void answer(const struct cmd_call *call, struct slice text)
 {
+	if (call->argc > 1 && slice_equal(call->argv[call->argc - 1], SLICE_LITERAL("noreply")))
+		return;
 	out_append(call->reply->out, text);
 	OUT_LITERAL(call->reply->out, "\r\n");
 }

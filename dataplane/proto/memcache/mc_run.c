@@ -169,8 +169,11 @@ static void run_gat(const struct mc_call *c)
 
 	for (uint32_t i = 0; i < r->key_count; i++) {
 		struct kv_touched touched;
+		bool hit = kv_touch(c->tt, &r->keys[i], until_ms, &touched) != KV_NOT_FOUND;
 
-		if (kv_touch(c->tt, &r->keys[i], until_ms, &touched) == KV_NOT_FOUND)
+		if (mc__watched(c->host, MC_WATCH_FETCHERS))
+			mc__log_get(r->session, r->keys[i].bytes, hit ? touched.item : NULL);
+		if (!hit)
 			continue;
 		hits++;
 		write_value(c, r->keys[i].bytes, touched.item, touched.version);

@@ -14,7 +14,8 @@
  * ask. Figures of mechanisms that we do not have are left out or 0.
  */
 
-#define STAT_LINE_MAX 128 // bytes: names and values are ours, and short
+#define ADDRESS_SHOWN_MAX 64 // bytes; the longest one that makes sense has 43
+#define STAT_LINE_MAX     128 // bytes: names and values are ours, and short
 
 static void PRINTF(2, 3) stat_line(struct out *out, const char *format, ...)
 {
@@ -79,7 +80,7 @@ static void encode_settings(struct out *out, const struct mc_stats *s)
 	stat_u64(out, "maxconns", s->max_connections);
 	stat_u64(out, "tcpport", s->port);
 	stat_u64(out, "udpport", s->udp_port);
-	stat_line(out, "inter %s", s->address ? s->address : "NULL");
+	stat_line(out, "inter %.*s", ADDRESS_SHOWN_MAX, s->address ? s->address : "NULL");
 	stat_u64(out, "verbosity", 0);
 	stat_u64(out, "oldest", 0);
 	stat_line(out, "evictions %s", s->evictions_enabled ? "on" : "off");

@@ -88,7 +88,7 @@ void mc__auth_run(const struct mc_call *c)
 	}
 	mc__count_auth(c->counters, result == MC_AUTH_GOOD);
 	if (result == MC_AUTH_GOOD) {
-		client->authenticated = true;
+		client->authenticated = users != NULL;
 		MC_ANSWER(c, "STORED");
 	} else {
 		MC_ANSWER(c, "CLIENT_ERROR authentication failure");

@@ -23,8 +23,6 @@ struct frame_header {
 };
 
 _Static_assert(sizeof(struct frame_header) == MC_UDP_HEADER_BYTES, "doc/protocol.txt");
-_Static_assert(MC_UDP_REPLY_MAX / (MC_UDP_DATAGRAM_MAX - MC_UDP_HEADER_BYTES) < UINT16_MAX,
-	       "a reply's datagrams can be counted");
 
 struct exchange {
 	struct session session;
@@ -39,6 +37,9 @@ struct mc_udp {
 	struct session_host host;
 	struct out out;
 	struct exchange *writing; // whose reply `out` is
+	uint8_t *request_begin;   // of it, that of the request that runs
+	uint32_t sent;            // datagrams of this run
+	size_t reply_max;
 	uint32_t count;
 	struct exchange exchanges[MC_UDP_EXCHANGES];
 	uint8_t reply[MC_UDP_REPLY_MAX];
@@ -66,27 +67,34 @@ static void begin_reply(struct mc_udp *udp, struct exchange *x)
 	udp->writing = x;
 	udp->out = (struct out){
 		.pos = udp->reply,
-		.end = udp->reply + MC_UDP_REPLY_MAX,
+		.end = udp->reply + udp->reply_max,
 		.ops = &reply_ops,
 	};
 }
 
-/* Half a reply is of no use to anybody; a client of the binary protocol waits in vain. */
+/*
+ * Half a reply is of no use to anybody, what stands before it is; a client of the binary protocol
+ * waits in vain.
+ */
 static void replace_reply(struct mc_udp *udp, const struct exchange *x)
 {
 	bool text = x->session.proto == mc_detect('g', true);
 
 	counter_add(&udp->config.cmd->counters->mc_udp_too_long, 1);
 	udp->out.failed = false;
-	udp->out.pos = udp->reply;
+	udp->out.pos = udp->request_begin;
 	if (text)
 		OUT_LITERAL(&udp->out, "SERVER_ERROR object too large for UDP\r\n");
 }
 
-static void send_datagrams(struct mc_udp *udp, const struct exchange *x, size_t len)
+static size_t payload_of(const struct mc_udp *udp)
 {
-	size_t payload_max = udp->config.datagram_max - MC_UDP_HEADER_BYTES;
-	uint16_t total = (uint16_t)((len + payload_max - 1) / payload_max);
+	return udp->config.datagram_max - MC_UDP_HEADER_BYTES;
+}
+
+static void send_datagrams(struct mc_udp *udp, const struct exchange *x, size_t len, uint16_t total)
+{
+	size_t payload_max = payload_of(udp);
 
 	for (uint16_t i = 0; i < total; i++) {
 		size_t at = i * payload_max;
@@ -101,6 +109,7 @@ static void send_datagrams(struct mc_udp *udp, const struct exchange *x, size_t 
 			slice_of(&header, sizeof(header)),
 			slice_of(udp->reply + at, len - at < payload_max ? len - at : payload_max));
 	}
+	udp->sent += total;
 	counter_add(&udp->config.cmd->counters->mc_udp_replies, total);
 }
 
@@ -108,6 +117,7 @@ static void send_datagrams(struct mc_udp *udp, const struct exchange *x, size_t 
 static void end_reply(struct mc_udp *udp)
 {
 	const struct exchange *x = udp->writing;
+	uint16_t total;
 	size_t len;
 
 	if (!x)
@@ -118,10 +128,13 @@ static void end_reply(struct mc_udp *udp)
 	len = (size_t)(udp->out.pos - udp->reply);
 	if (len == 0)
 		return;
-	if (!x->may_amplify && MC_UDP_HEADER_BYTES + len > x->request_bytes)
+	total = (uint16_t)((len + payload_of(udp) - 1) / payload_of(udp));
+	if (!x->may_amplify && (total > 1 || MC_UDP_HEADER_BYTES + len > x->request_bytes))
 		counter_add(&udp->config.cmd->counters->mc_udp_amplifying, 1);
+	else if (udp->sent + total > MC_UDP_RUN_MAX)
+		counter_add(&udp->config.cmd->counters->mc_udp_too_many, 1);
 	else
-		send_datagrams(udp, x, len);
+		send_datagrams(udp, x, len, total);
 }
 
 static struct out *exchange_out(struct session *session)
@@ -133,6 +146,7 @@ static struct out *exchange_out(struct session *session)
 		end_reply(udp);
 		begin_reply(udp, x);
 	}
+	udp->request_begin = udp->out.pos;
 	return &udp->out;
 }
 
@@ -163,8 +177,11 @@ struct mc_udp *mc_udp_new(const struct mc_udp_config *config)
 	if (udp->config.datagram_max == 0 || udp->config.datagram_max > MC_UDP_DATAGRAM_MAX)
 		udp->config.datagram_max = MC_UDP_DATAGRAM_MAX;
 	REQUIRE(udp->config.datagram_max > MC_UDP_HEADER_BYTES);
-	udp->count = 0;
+	udp->count = udp->sent = 0;
 	udp->writing = NULL;
+	udp->reply_max = UINT16_MAX * payload_of(udp);
+	if (udp->reply_max > MC_UDP_REPLY_MAX)
+		udp->reply_max = MC_UDP_REPLY_MAX;
 	if (session_host_init(&udp->host, config->cmd, &exchange_ops, config->limits) != 0) {
 		free(udp);
 		return NULL;
@@ -188,7 +205,7 @@ static bool frame_parse(struct mc_udp *udp, struct slice datagram, struct frame_
 		return false;
 	}
 	memcpy(header, datagram.ptr, sizeof(*header));
-	if (be16_to_host(header->sequence) != 0 || be16_to_host(header->total) > 1) {
+	if (be16_to_host(header->sequence) != 0 || be16_to_host(header->total) != 1) {
 		counter_add(&udp->config.cmd->counters->mc_udp_bad, 1);
 		return false;
 	}
@@ -231,5 +248,5 @@ void mc_udp_run(struct mc_udp *udp)
 	end_reply(udp);
 	for (uint32_t i = 0; i < udp->count; i++)
 		session_fini(&udp->exchanges[i].session);
-	udp->count = 0;
+	udp->count = udp->sent = 0;
 }

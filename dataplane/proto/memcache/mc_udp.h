@@ -19,6 +19,7 @@ struct mc_udp;
 #define MC_UDP_HEADER_BYTES 8
 #define MC_UDP_DATAGRAM_MAX 1400 // bytes of a datagram of ours with its frame header, as memcached
 #define MC_UDP_REPLY_MAX    (2u << 20) // bytes of all that answers one datagram
+#define MC_UDP_RUN_MAX      2048       // datagrams of ours in one run; others' replies are not sent
 #define MC_UDP_EXCHANGES    64         // datagrams between input and run
 
 struct mc_udp_config {

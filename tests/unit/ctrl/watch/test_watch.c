@@ -188,6 +188,23 @@ static void test_full(void **state)
 	assert_false(watch_add(watch, &one_more, MC_WATCH_FETCHERS));
 }
 
+/* Who asks again gets more, not the same twice. */
+static void test_again(void **state)
+{
+	const struct forward client = {.client_id = 998, .worker = 1};
+	struct watch_stats stats;
+
+	assert_true(watch_add(watch, &client, MC_WATCH_FETCHERS));
+	assert_true(watch_add(watch, &client, MC_WATCH_FETCHERS | MC_WATCH_MUTATIONS));
+	watch_stats(watch, &stats);
+	assert_int_equal(stats.watchers, 1);
+	note(0, MC_LOG_GET);
+	note(0, MC_LOG_STORE);
+	watch_turn(watch);
+	assert_int_equal(mail_count, 1);
+	assert_int_equal(lines_in(&mails[0]), 2);
+}
+
 /* Without memory for a mail its lines wait for the next turn. */
 static void test_no_memory(void **state)
 {
@@ -223,6 +240,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_probe, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_share_of_a_turn, setup, teardown),
 	};

@@ -135,6 +135,7 @@ static void test_bad_frames(void **state)
 		{FRAME, SLICE_LITERAL("")},                    // nothing in it
 		{"\0\1\0\1\0\1\0\0", SLICE_LITERAL("mn\r\n")}, // not the first
 		{"\0\1\0\0\0\2\0\0", SLICE_LITERAL("mn\r\n")}, // of several
+		{"\0\1\0\0\0\0\0\0", SLICE_LITERAL("mn\r\n")}, // of none
 		{FRAME, SLICE_LITERAL("get k")},               // without its end
 		{FRAME, SLICE_LITERAL("set k 0 0 9\r\nx\r\n")},
 		{FRAME, SLICE_LITERAL("set k 0 0 100000\r\nx\r\n")}, // that would be landed
@@ -208,6 +209,8 @@ static void test_too_long(void **state)
 	ASK("get big big\r\n");
 	ASSERT_REPLY("SERVER_ERROR object too large for UDP\r\n");
 	assert_int_equal(counter_read(&f.counters.mc_udp_too_long), 1);
+	ASK("mn\r\nget big big\r\n"); // what stands before it is whole
+	ASSERT_REPLY("MN\r\nSERVER_ERROR object too large for UDP\r\n");
 	ASK("mn\r\n");
 	ASSERT_REPLY("MN\r\n");
 }
@@ -223,6 +226,24 @@ static void test_no_amplification(void **state)
 	assert_int_equal(one_reply().len, 5);
 	ask(FRAME, SLICE_LITERAL("bogus\r\n"), false);
 	assert_int_equal(one_reply().len, 7);
+}
+
+/* Long replies of one turn may not take all buffers: beyond a limit they are not sent. */
+static void test_too_many(void **state)
+{
+	static const struct slice frame = SLICE_LITERAL(FRAME "get big\r\n");
+
+	f.limits.mc_item_max_bytes = 4u << 20;
+	store("big", 1000000);
+	for (int i = 0; i < 5; i++)
+		mc_udp_input(udp, frame, true);
+	mc_udp_run(udp);
+	assert_true(datagram_count > 1000 && datagram_count <= MC_UDP_RUN_MAX);
+	assert_int_equal(counter_read(&f.counters.mc_udp_too_many), 3);
+	datagram_count = 0;
+	sent_len = 0;
+	ASK("mn\r\n");
+	ASSERT_REPLY("MN\r\n");
 }
 
 /* More in one go than there is room for, and each answer to who has asked. */
@@ -276,6 +297,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_long_replies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_amplification, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_small_path, setup, teardown),
 	};
