@@ -84,7 +84,6 @@ struct tcp_work {
 	uint8_t backoff;
 	uint8_t syn_retries;
 	bool probed : 1;       // once per flight
-	bool probed_again : 1; // and the probe was a retransmission
 	struct tcp_ooo ooo;
 
 	// Line 3: loss, and rare things.

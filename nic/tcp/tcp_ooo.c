@@ -22,101 +22,142 @@ void tcp_ooo_pool_fini(struct tcp_ooo_pool *pool)
 	tcp_slab_fini(&pool->nodes);
 }
 
-/*
- * Appends to a node that ends where the piece begins, so that single bytes do not take a buffer
- * each.
- */
-static uint32_t extend(const struct tcp_ooo_pool *pool, struct tcp_ooo_node *node, tcp_seq seq,
-		       struct slice piece)
+/* A first buffer, behind `before` (NULL: as the first run). NULL when a budget stops it. */
+static struct tcp_ooo_node *begin_run(struct tcp_ooo_pool *pool, struct tcp_ooo *ooo,
+				      struct tcp_ooo_node *before, tcp_seq seq)
 {
-	uint32_t room = node ? pool->node_bytes - node->len : 0;
-	uint32_t part = piece.len < room ? (uint32_t)piece.len : room;
+	struct tcp_ooo_node *run =
+		ooo->count < pool->conn_max ? tcp_slab_alloc(&pool->nodes) : NULL;
+	struct tcp_ooo_node **link = before ? &before->next_run : &ooo->head;
 
-	if (!node || node->seq + node->len != seq)
-		return 0;
-	memcpy(node->bytes + node->len, piece.ptr, part);
-	node->len += part;
-	return part;
+	if (!run)
+		return NULL;
+	run->next = NULL;
+	run->next_run = *link;
+	run->last = run;
+	run->seq = run->run_end = seq;
+	run->len = 0;
+	*link = run;
+	ooo->count++;
+	return run;
 }
 
-/*
- * Puts a piece that overlaps nothing behind `before` (NULL: first). Moves *before to the node that
- * ends it.
- */
-static bool insert_piece(struct tcp_ooo_pool *pool, struct tcp_ooo *ooo,
-			 struct tcp_ooo_node **before, tcp_seq seq, struct slice piece)
+static struct tcp_ooo_node *extend_run(struct tcp_ooo_pool *pool, struct tcp_ooo *ooo,
+				       struct tcp_ooo_node *run)
 {
-	uint32_t done = extend(pool, *before, seq, piece);
+	struct tcp_ooo_node *node =
+		ooo->count < pool->conn_max ? tcp_slab_alloc(&pool->nodes) : NULL;
 
-	while (done < piece.len) {
-		uint32_t part = (uint32_t)piece.len - done;
-		struct tcp_ooo_node *node;
+	if (!node)
+		return NULL;
+	node->next = NULL;
+	node->seq = run->run_end;
+	node->len = 0;
+	run->last->next = node;
+	run->last = node;
+	ooo->count++;
+	return node;
+}
 
-		if (part > pool->node_bytes)
-			part = pool->node_bytes;
-		node = ooo->count < pool->conn_max ? tcp_slab_alloc(&pool->nodes) : NULL;
-		if (!node)
-			return false;
-		node->seq = seq + done;
-		node->len = part;
-		memcpy(node->bytes, piece.ptr + done, part);
-		node->next = *before ? (*before)->next : ooo->head;
-		if (*before)
-			(*before)->next = node;
-		else
-			ooo->head = node;
-		*before = node;
-		ooo->count++;
-		done += part;
+/* At the end of a run: into its last buffer first, so that single bytes do not take one each. */
+static bool append(struct tcp_ooo_pool *pool, struct tcp_ooo *ooo, struct tcp_ooo_node *run,
+		   struct slice piece)
+{
+	struct tcp_ooo_node *node = run->last;
+
+	while (piece.len > 0) {
+		uint32_t room = pool->node_bytes - node->len;
+		uint32_t part = piece.len < room ? (uint32_t)piece.len : room;
+
+		memcpy(node->bytes + node->len, piece.ptr, part);
+		node->len += part;
+		run->run_end += part;
+		piece = slice_of(piece.ptr + part, piece.len - part);
+		if (piece.len > 0) {
+			node = extend_run(pool, ooo, run);
+			if (!node)
+				return false;
+		}
 	}
 	return true;
+}
+
+/* With no gap between a run and the next one they are one. */
+static void join(struct tcp_ooo_node *run)
+{
+	struct tcp_ooo_node *next = run->next_run;
+
+	if (!next || next->seq != run->run_end)
+		return;
+	run->last->next = next;
+	run->last = next->last;
+	run->run_end = next->run_end;
+	run->next_run = next->next_run;
 }
 
 bool tcp_ooo_insert(struct tcp_ooo_pool *pool, struct tcp_ooo *ooo, tcp_seq seq,
 		    struct slice payload)
 {
-	struct tcp_ooo_node *before = NULL;
-	struct tcp_ooo_node *after = ooo->head;
-	tcp_seq end = seq + (uint32_t)payload.len;
+	struct tcp_ooo_node *before = NULL, *run = ooo->head;
 
-	while (tcp_seq_lt(seq, end)) {
-		// 1. Skip what ends at or before the first byte that is still to be placed.
-		while (after && tcp_seq_le(after->seq + after->len, seq)) {
-			before = after;
-			after = after->next;
+	while (payload.len > 0) {
+		// 1. Pass by runs that end before the first byte that is still to be placed.
+		while (run && tcp_seq_lt(run->run_end, seq)) {
+			before = run;
+			run = run->next_run;
 		}
-		// 2. Place what lies before the next node.
-		uint32_t part = end - seq;
+		// 2. Skip what that run already has.
+		uint32_t part = (uint32_t)payload.len;
 
-		if (after && tcp_seq_le(after->seq, seq)) {
-			part = 0;
-		} else if (after && tcp_seq_lt(after->seq, end)) {
+		if (run && tcp_seq_le(run->seq, seq) && seq != run->run_end) {
+			if (part > run->run_end - seq)
+				part = run->run_end - seq;
+			seq += part;
+			payload = slice_of(payload.ptr + part, payload.len - part);
+			continue;
+		}
+		// 3. Place what lies before the next run: at the end of this one, or as a new one.
+		bool extends = run && seq == run->run_end;
+		const struct tcp_ooo_node *after = extends ? run->next_run : run;
+
+		if (after && part > after->seq - seq)
 			part = after->seq - seq;
-		}
-		if (part > 0 && !insert_piece(pool, ooo, &before, seq, slice_of(payload.ptr, part)))
+		if (!extends)
+			run = begin_run(pool, ooo, before, seq);
+		if (!run)
 			return false;
-		if (part > 0)
-			ooo->latest = seq;
-		// 3. Skip what that node already has.
-		if (part == 0)
-			part = after->seq + after->len - seq;
-		if (part > end - seq)
-			part = end - seq;
+		ooo->latest = seq;
+		if (!append(pool, ooo, run, slice_of(payload.ptr, part)))
+			return false;
+		join(run);
 		seq += part;
-		payload.ptr += part;
+		payload = slice_of(payload.ptr + part, payload.len - part);
 	}
 	return true;
+}
+
+/* The first buffer of all leaves; what it knew of its run goes to the next. */
+static struct tcp_ooo_node *take_first(struct tcp_ooo *ooo)
+{
+	struct tcp_ooo_node *node = ooo->head, *next = node->next;
+
+	if (next) {
+		next->next_run = node->next_run;
+		next->last = node->last;
+		next->run_end = node->run_end;
+	}
+	ooo->head = next ? next : node->next_run;
+	ooo->count--;
+	return node;
 }
 
 bool tcp_ooo_take(struct tcp_ooo_pool *pool, struct tcp_ooo *ooo, tcp_seq rcv_nxt,
 		  struct slice *bytes)
 {
 	while (ooo->head && tcp_seq_le(ooo->head->seq, rcv_nxt)) {
-		struct tcp_ooo_node *node = ooo->head;
+		struct tcp_ooo_node *node = take_first(ooo);
 		uint32_t passed = rcv_nxt - node->seq;
 
-		ooo->head = node->next;
-		ooo->count--;
 		if (passed >= node->len) {
 			tcp_slab_free(&pool->nodes, node);
 			continue;
@@ -147,40 +188,22 @@ void tcp_ooo_release(struct tcp_ooo_pool *pool)
 
 void tcp_ooo_clear(struct tcp_ooo_pool *pool, struct tcp_ooo *ooo)
 {
-	free_list(pool, ooo->head);
+	while (ooo->head)
+		tcp_slab_free(&pool->nodes, take_first(ooo));
 	*ooo = (struct tcp_ooo){0};
-}
-
-/* The run of adjacent nodes that begins at `node`; *next is the node after it. */
-static struct tcp_sack_block run_of(const struct tcp_ooo_node *node,
-				    const struct tcp_ooo_node **next)
-{
-	struct tcp_sack_block block = {node->seq, node->seq + node->len};
-
-	for (node = node->next; node && node->seq == block.end; node = node->next)
-		block.end += node->len;
-	*next = node;
-	return block;
 }
 
 uint32_t tcp_ooo_sack(const struct tcp_ooo *ooo, struct tcp_sack_block *blocks, uint32_t max)
 {
-	const struct tcp_ooo_node *node = ooo->head;
+	const struct tcp_ooo_node *latest = ooo->head;
 	uint32_t count = 0;
 
-	// Two passes over at most conn_max nodes: the run that changed last, then the others in
-	// order.
-	while (node && count == 0) {
-		struct tcp_sack_block run = run_of(node, &node);
-
-		if (tcp_seq_within(ooo->latest, run.start, run.end - run.start) && max > 0)
-			blocks[count++] = run;
-	}
-	for (node = ooo->head; node && count < max;) {
-		struct tcp_sack_block run = run_of(node, &node);
-
-		if (count == 0 || run.start != blocks[0].start)
-			blocks[count++] = run;
-	}
+	while (latest && !tcp_seq_within(ooo->latest, latest->seq, latest->run_end - latest->seq))
+		latest = latest->next_run;
+	if (latest && max > 0)
+		blocks[count++] = (struct tcp_sack_block){latest->seq, latest->run_end};
+	for (const struct tcp_ooo_node *run = ooo->head; run && count < max; run = run->next_run)
+		if (run != latest)
+			blocks[count++] = (struct tcp_sack_block){run->seq, run->run_end};
 	return count;
 }

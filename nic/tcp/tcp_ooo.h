@@ -8,10 +8,14 @@
 /*
  * Bytes that arrived ahead of a gap, copied out of their frames into buffers of a pool. Accounted
  * in buffers, not in bytes, because a peer may send one byte at a time. The first copy of a byte
- * wins.
+ * wins. Buffers without a gap between them are a run, of which there are as many as gaps: what
+ * arrives and what is reported is found by runs, however many buffers wait behind a gap.
  */
 struct tcp_ooo_node {
-	struct tcp_ooo_node *next;
+	struct tcp_ooo_node *next; // of its run; NULL: the last
+	// Of the run, in its first buffer.
+	struct tcp_ooo_node *next_run, *last;
+	tcp_seq run_end;
 	tcp_seq seq;
 	uint32_t len; // bytes
 	uint8_t bytes[];
@@ -26,8 +30,8 @@ struct tcp_ooo_pool {
 
 /* Of one connection. All zero: empty. */
 struct tcp_ooo {
-	struct tcp_ooo_node *head; // by sequence, without overlaps
-	uint32_t count;
+	struct tcp_ooo_node *head; // the first run, by sequence
+	uint32_t count;            // buffers
 	tcp_seq latest; // in the range that changed last, which is reported first (RFC 2018 4)
 };
 

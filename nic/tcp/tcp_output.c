@@ -306,18 +306,11 @@ static bool output_lost(struct tcp_conn *conn)
 	return true;
 }
 
-bool tcp__output_probe(struct tcp_conn *conn)
+void tcp__output_probe(struct tcp_conn *conn)
 {
-	uint32_t unsent = conn->work->sendq.end - conn->snd_nxt;
-	uint32_t room = difference(conn->snd_wnd, tcp__flight(conn));
-	struct plan plan = {.seq = conn->snd_nxt};
 	tcp_seq from = conn->snd_max - conn->segment_max;
 
-	plan.len = min_u32(min_u32(unsent, room), conn->segment_max);
-	if (tcp_seq_lt(conn->snd_nxt, conn->work->sendq.end) && plan.len > 0)
-		return send_planned(conn, &plan);
 	(void)retransmit(conn, tcp_seq_max(from, conn->snd_una), conn->snd_max);
-	return false;
 }
 
 /* SYN of an active open, or SYN-ACK of a simultaneous one. */

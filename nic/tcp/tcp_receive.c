@@ -7,6 +7,8 @@
  * processed.
  */
 
+#define SEGMENTS_PER_ACK 8 // out of order, within a burst, from a sender with SACK
+
 /* Bytes that are next in order. The owner may close or abort in its callback. */
 void tcp__deliver(struct tcp_conn *conn, struct slice payload)
 {
@@ -67,8 +69,13 @@ static void input_ahead(struct tcp_conn *conn, const struct tcp_seg *seg)
 	tcp__count(stack, TCP_COUNT_OUT_OF_ORDER);
 	if (!tcp_ooo_insert(&stack->ooo_pool, &conn->work->ooo, seg->seq, seg->payload))
 		tcp__drop(stack, DROP_TCP_OOO_FULL);
-	// RFC 5681 4.2: one duplicate ACK for each, or the sender cannot count them.
-	tcp__send_ack(conn);
+	// RFC 5681 4.2: one duplicate ACK for each, or the sender cannot count them. With SACK it
+	// reads instead of counting, and one at the end of the burst tells as much as all of them;
+	// some in between, as it may be lost.
+	if (tcp__has(conn, TCP_F_SACK) && conn->work->ooo.count % SEGMENTS_PER_ACK != 0)
+		tcp__ack_now(conn);
+	else
+		tcp__send_ack(conn);
 }
 
 void tcp__input_payload(struct tcp_conn *conn, const struct tcp_seg *seg)

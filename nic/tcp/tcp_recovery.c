@@ -86,8 +86,8 @@ static bool is_duplicate_report(const struct tcp_seg *seg)
 static void input_duplicate_report(struct tcp_conn *conn)
 {
 	// The probe's original was late, not lost.
-	if (conn->work->probed_again)
-		conn->work->probed = conn->work->probed_again = false;
+	if (conn->work->probed)
+		conn->work->probed = false;
 	else if (tcp__has(conn, TCP_F_RECOVERY))
 		conn->reordered = true;
 }
@@ -139,16 +139,12 @@ void tcp__recovery_sacked(struct tcp_conn *conn, struct tcp_seg *seg)
 /* RFC 8985 7.4.2: the end of a probed flight has been acknowledged. */
 static void probe_acked(struct tcp_conn *conn)
 {
-	if (tcp_seq_lt(conn->snd_una, conn->work->probe_end))
+	if (tcp_seq_le(conn->snd_una, conn->work->probe_end))
 		return;
-	if (!conn->work->probed_again) {
-		conn->work->probed = false;
-	} else if (tcp_seq_gt(conn->snd_una, conn->work->probe_end)) {
-		// No second copy was reported: the probe has mended a loss.
-		conn->work->probed = conn->work->probed_again = false;
-		if (!mending(conn))
-			tcp__cc_reduce(conn);
-	}
+	// No second copy was reported: the probe has mended a loss.
+	conn->work->probed = false;
+	if (!mending(conn))
+		tcp__cc_reduce(conn);
 }
 
 void tcp__recovery_acked(struct tcp_conn *conn)
@@ -211,7 +207,7 @@ void tcp__recovery_expired(struct tcp_conn *conn)
 		return;
 	}
 	conn->work->probed = true;
-	conn->work->probed_again = !tcp__output_probe(conn);
+	tcp__output_probe(conn);
 	conn->work->probe_end = conn->snd_max;
 	tcp__count(conn->stack, TCP_COUNT_TAIL_PROBES);
 	tcp__rtx_arm(conn);

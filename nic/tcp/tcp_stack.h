@@ -227,8 +227,11 @@ void tcp__output(struct tcp_conn *conn);
 void tcp__send_ack(struct tcp_conn *conn);
 /* False: emit() had no room. */
 bool tcp__send_probe(struct tcp_conn *conn);
-/* The end of the flight once more, or a new segment behind it: true. */
-bool tcp__output_probe(struct tcp_conn *conn);
+/*
+ * The end of the flight once more. Not a new segment, as RFC 8985 7.3 has it: of one that is next
+ * in order a receiver may delay the ACK, of one that it has it may not (RFC 5681 4.2).
+ */
+void tcp__output_probe(struct tcp_conn *conn);
 void tcp__send_rst(struct tcp_conn *conn);
 uint32_t tcp__rcv_wnd_full(const struct tcp_conn *conn);
 uint32_t tcp__rcv_wnd(const struct tcp_conn *conn);

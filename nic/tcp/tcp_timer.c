@@ -117,7 +117,7 @@ static void rto_expired(struct tcp_conn *conn)
 	conn->work->backoff++;
 	tcp__cc_timeout(conn);
 	tcp__recovery_restart(conn);
-	conn->work->probed = conn->work->probed_again = false;
+	conn->work->probed = false;
 	conn->snd_nxt = conn->snd_una;
 	tcp_sendq_rewind(&conn->work->sendq);
 	tcp__clear(conn, TCP_F_RTT_TIMING);

@@ -112,6 +112,38 @@ static void test_out_of_order_gets_an_ack_each_with_sack(void **state)
 	finish(p);
 }
 
+/* RFC 5681 4.2: a sender with SACK reads one ACK per burst, one without counts one per segment. */
+static void test_acks_of_an_out_of_order_burst(void **state)
+{
+	static const struct {
+		bool sack;
+		int acks;
+	} cases[] = {{true, 1}, {false, 3}};
+
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		struct tcp_config config = peer_config();
+		const struct peer_sent *s = NULL;
+		struct peer *p;
+
+		config.sack = cases[i].sack;
+		p = established_with(config, slice_of(sack_permitted, 4));
+		peer_queue(p, "A", 4, 1, "def");
+		peer_queue(p, "A", 7, 1, "ghi");
+		peer_queue(p, "A", 13, 1, "mno");
+		peer_burst_end(p);
+		for (int acks = 0; acks < cases[i].acks; acks++)
+			s = peer_expect(p, "A", 1, 1, "");
+		peer_expect_nothing(p);
+		if (cases[i].sack) {
+			assert_int_equal(s->options.sack_count, 2);
+			assert_int_equal(s->options.sack[0].start - p->irs, 13);
+			assert_int_equal(s->options.sack[1].start - p->irs, 4);
+			assert_int_equal(s->options.sack[1].end - p->irs, 10);
+		}
+		finish(p);
+	}
+}
+
 static void test_out_of_order_budget_holds_against_single_bytes(void **state)
 {
 	struct tcp_config config = peer_config();
@@ -366,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_small_request_ack_is_delayed_one_ms),
 		cmocka_unit_test(test_burst_of_segments_gets_one_ack),
 		cmocka_unit_test(test_out_of_order_gets_an_ack_each_with_sack),
+		cmocka_unit_test(test_acks_of_an_out_of_order_burst),
 		cmocka_unit_test(test_out_of_order_budget_holds_against_single_bytes),
 		cmocka_unit_test(test_duplicate_and_probe_are_acknowledged_at_once),
 		cmocka_unit_test(test_acks_without_data_make_no_loop),
