@@ -146,7 +146,21 @@ def check_discovery(appliance):
     with connect() as s:
         assert ask(s, b"config set cluster 0 %d\r\n%s\r\n" % (len(newer), newer), b"\r\n") == b"STORED\r\n"
     lists(newer)
+    # As ElastiCache's client for Java does it: the extras are flags, and nothing else.
+    newest = b"14\nbeta||11211\n"
     with connect() as s:
+        def binary(opcode, extras=b"", value=b""):
+            body = extras + b"cluster" + value
+            s.sendall(struct.pack("!BBHBBHIIQ", 0x80, opcode, 7, len(extras), 0, 0, len(body), 9, 0) + body)
+            answer = s.recv(1000)
+            return struct.unpack("!H", answer[6:8])[0]
+
+        assert binary(0x64, b"\0\0\0\7", newest) == 0
+        lists(newest, 7)
+        assert binary(0x66) == 0 and binary(0x66) == 1
+    lists(b"12\nalpha|10.0.0.2|11211 beta||11211\n")
+    with connect() as s:
+        assert ask(s, b"config set cluster 0 %d\r\n%s\r\n" % (len(newer), newer), b"\r\n") == b"STORED\r\n"
         assert ask(s, b"flush_all\r\n", b"\r\n") == b"OK\r\n"
     lists(b"12\nalpha|10.0.0.2|11211 beta||11211\n")
 

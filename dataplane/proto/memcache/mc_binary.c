@@ -20,6 +20,7 @@
 #define EXTRAS_NONE    0
 #define EXTRAS_SET     8
 #define EXTRAS_EXPTIME 4
+#define EXTRAS_FLAGS   4 // of what configures
 #define EXTRAS_ARITH   20
 
 /* What a command wants of its packet. */
@@ -84,7 +85,8 @@ static const struct rule rules[MC_BINARY_OPCODES] = {
 	[MC_BINARY_SASL_AUTH] = STORES(MC_BINARY_SASL_AUTH, false, EXTRAS_NONE),
 	[MC_BINARY_SASL_STEP] = STORES(MC_BINARY_SASL_STEP, false, EXTRAS_NONE),
 	[MC_BINARY_CONFIG_GET] = READS(MC_BINARY_CONFIG_GET, false, EXTRAS_NONE),
-	[MC_BINARY_CONFIG_SET] = STORES(MC_BINARY_CONFIG_SET, false, EXTRAS_SET),
+	[MC_BINARY_CONFIG_SET] = STORES(MC_BINARY_CONFIG_SET, false, EXTRAS_FLAGS),
+	[MC_BINARY_CONFIG_DELETE] = READS(MC_BINARY_CONFIG_DELETE, false, EXTRAS_NONE),
 	[MC_BINARY_FLUSH] = FLUSH(false),
 	[MC_BINARY_FLUSHQ] = FLUSH(true),
 	[MC_BINARY_NOOP] = PLAIN(MC_BINARY_NOOP, false),
@@ -130,7 +132,8 @@ static void read_extras(struct mc_binary *b, const struct packet *p)
 {
 	switch (p->extras_len) {
 	case EXTRAS_EXPTIME:
-		b->exptime = be32_load(p->extras);
+		*(b->command == MC_BINARY_CONFIG_SET ? &b->flags : &b->exptime) =
+			be32_load(p->extras);
 		break;
 	case EXTRAS_SET:
 		b->flags = be32_load(p->extras);
@@ -174,7 +177,7 @@ static bool store_mode(struct mc_binary *b)
 /* ElastiCache's commands name a kind of configuration, of which there is one (mc_cluster.h). */
 static void name_config(struct mc_binary *b)
 {
-	if (b->command != MC_BINARY_CONFIG_GET && b->command != MC_BINARY_CONFIG_SET)
+	if (b->command < MC_BINARY_CONFIG_GET || b->command > MC_BINARY_CONFIG_DELETE)
 		return;
 	if (slice_equal(b->key, SLICE_LITERAL(MC_CLUSTER_NAME)))
 		b->key = SLICE_LITERAL(MC_CLUSTER_KEY);

@@ -48,9 +48,10 @@ enum mc_binary_opcode {
 	MC_BINARY_SASL_STEP = 0x22,
 	MC_BINARY_GATK = 0x23,
 	MC_BINARY_GATKQ = 0x24,
-	MC_BINARY_CONFIG_GET = 0x60, // ElastiCache's
+	MC_BINARY_CONFIG_GET = 0x60, // ElastiCache's, as its client for Java sends them
 	MC_BINARY_CONFIG_SET = 0x64,
-	MC_BINARY_OPCODES = 0x65,
+	MC_BINARY_CONFIG_DELETE = 0x66,
+	MC_BINARY_OPCODES = 0x67,
 };
 
 enum mc_binary_status {

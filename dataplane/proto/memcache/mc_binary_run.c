@@ -411,6 +411,7 @@ static void (*const runs[MC_BINARY_OPCODES])(const struct call *c) = {
 	[MC_BINARY_SASL_STEP] = run_sasl,
 	[MC_BINARY_CONFIG_GET] = run_config_get,
 	[MC_BINARY_CONFIG_SET] = run_store,
+	[MC_BINARY_CONFIG_DELETE] = run_delete,
 	[MC_BINARY_GET] = run_get,
 	[MC_BINARY_GETK] = run_get,
 	[MC_BINARY_TOUCH] = run_touch,

@@ -43,17 +43,20 @@ static void parse_set(const struct slice *word, uint32_t count, struct mc_line *
 
 void mc_cluster_parse(const struct slice *word, uint32_t count, struct mc_line *out)
 {
+	bool gets = count == WORDS_GET && slice_equal(word[1], SLICE_LITERAL("get"));
+	bool deletes = count == WORDS_GET && slice_equal(word[1], SLICE_LITERAL("delete"));
 	bool sets = count >= WORDS_SET && slice_equal(word[1], SLICE_LITERAL("set"));
 
-	if (!sets && (count != WORDS_GET || !slice_equal(word[1], SLICE_LITERAL("get")))) {
+	if (!gets && !deletes && !sets) {
 		answer(out, SLICE_LITERAL("ERROR"));
 	} else if (!slice_equal(word[2], SLICE_LITERAL(MC_CLUSTER_NAME))) {
-		answer(out, sets ? SLICE_LITERAL("CLIENT_ERROR bad command line format")
-				 : SLICE_LITERAL("END"));
+		answer(out, sets   ? SLICE_LITERAL("CLIENT_ERROR bad command line format")
+			    : gets ? SLICE_LITERAL("END")
+				   : SLICE_LITERAL("NOT_FOUND"));
 	} else if (sets) {
 		parse_set(word, count, out);
 	} else {
-		out->op = MC_CLUSTER;
+		out->op = gets ? MC_CLUSTER : MC_DELETE;
 		take_key(out);
 	}
 }

@@ -12,5 +12,5 @@
 #define MC_CLUSTER_NAME "cluster"
 #define MC_CLUSTER_KEY  "AmazonElastiCache:cluster"
 
-/* config get cluster, config set cluster FLAGS BYTES [noreply] */
+/* config get cluster, config set cluster FLAGS BYTES [noreply], config delete cluster */
 void mc_cluster_parse(const struct slice *word, uint32_t count, struct mc_line *out);

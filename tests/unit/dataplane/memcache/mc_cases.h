@@ -368,6 +368,10 @@ static const struct mc_case mc_cases[] = {
 	{"node list without a word",
 	 BYTES("config set cluster 5 1 noreply\r\nx\r\nconfig get cluster\r\n"),
 	 BYTES("CONFIG cluster 5 1\r\nx\r\n" END)},
+	{"node list taken away",
+	 BYTES("config delete cluster\r\nconfig set cluster 0 1\r\nx\r\nconfig delete cluster\r\n"
+	       "config get cluster\r\nconfig delete x\r\nconfig delete\r\n"),
+	 BYTES("NOT_FOUND\r\n" STORED DELETED END "NOT_FOUND\r\n" ERROR)},
 	{"config of nothing we know",
 	 BYTES("config\r\nconfig get\r\nconfig get x\r\nconfig set x 0 1\r\n"
 	       "config set cluster x 1\r\nconfig set cluster 0 -1\r\nconfig get cluster x\r\n"),
