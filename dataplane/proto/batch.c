@@ -100,11 +100,5 @@ void batch_look_ahead(struct batch *batch, const struct table *table, uint32_t a
 	if (count == 0)
 		return;
 	table_keys_init(table, keys, count);
-	// One kind after the other: by the end of each its first line has arrived.
-	for (uint32_t i = 0; i < count; i++)
-		table_prefetch_home(keys[i]);
-	for (uint32_t i = 0; i < count; i++)
-		table_prefetch_item(keys[i]);
-	for (uint32_t i = 0; i < count; i++)
-		table_prefetch_chain(keys[i]);
+	table_prefetch_burst(keys, count);
 }

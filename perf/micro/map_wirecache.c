@@ -90,12 +90,7 @@ static void look_ahead(struct bench_map *map, const struct bench_batch *batch,
 		all[i] = &keys[i];
 	}
 	table_keys_init(map->table, all, BENCH_BATCH);
-	for (uint32_t i = 0; i < BENCH_BATCH; i++)
-		table_prefetch_home(&keys[i]);
-	for (uint32_t i = 0; i < BENCH_BATCH; i++)
-		table_prefetch_item(&keys[i]);
-	for (uint32_t i = 0; i < BENCH_BATCH; i++)
-		table_prefetch_chain(&keys[i]);
+	table_prefetch_burst(all, BENCH_BATCH);
 }
 
 static uint64_t find(struct bench_map *map, const struct bench_batch *batch)
