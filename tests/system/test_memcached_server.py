@@ -278,6 +278,36 @@ def check_watch_evictions():
         assert int(numbers["evicted_unfetched"]) == int(numbers["evictions"]) >= len(found)
 
 
+# --- what memcached's documentation shows
+
+# After its wiki's pages on commands and on meta commands, one conversation.
+EXAMPLES = (
+    b"set mykey 0 60 5\r\nhello\r\n", b"get mykey\r\n", b"add newkey 0 60 5\r\nfirst\r\n",
+    b"add newkey 0 60 5\r\nagain\r\n", b"replace newkey 0 60 6\r\nsecond\r\n",
+    b"append newkey 0 60 4\r\n end\r\n", b"prepend newkey 0 60 6\r\nbegin \r\n",
+    b"get mykey newkey nokey\r\n", b"set number 0 60 2\r\n99\r\n", b"incr number 5\r\n",
+    b"decr number 200\r\n", b"incr nokey 1\r\n", b"incr mykey 1\r\n", b"touch mykey 100\r\n",
+    b"gat 100 mykey\r\n", b"delete newkey\r\n", b"delete newkey\r\n", b"ms foo 2 T0 F1\r\nhi\r\n",
+    b"mg foo\r\n", b"mg foo s v f t\r\n", b"mg foo k Oopaque v\r\n", b"mg nokey v\r\n",
+    b"mg nokey v q\r\nmn\r\n", b"mg foo v q\r\nmg nokey v q\r\nmg foo s q\r\nmn\r\n",
+    b"ms YmFy 2 b\r\nhi\r\n", b"mg YmFy b k v\r\n", b"ms foo 3 ME\r\nnew\r\n", b"ms foo 3 MR\r\nnew\r\n",
+    b"ms foo 1 MA\r\n!\r\n", b"ms foo 1 MP\r\n?\r\n", b"mg foo v\r\n", b"mg foo T30 t\r\n",
+    b"mg herd N30 v t\r\n", b"mg herd N30 v t\r\n", b"ms herd 4 T300\r\ndone\r\n", b"mg herd N30 R30 v\r\n",
+    b"md herd I T30\r\n", b"mg herd v\r\n", b"mg herd v\r\n", b"md herd\r\n", b"md herd q\r\nmn\r\n",
+    b"ma count N0 J13 v\r\n", b"ma count D2 v\r\n", b"ma count MD D100 v\r\n", b"ma nokey\r\n", b"ma foo\r\n",
+    b"me nokey\r\n", b"flush_all\r\n", b"get mykey\r\n", b"version\r\n", b"verbosity 1\r\n",
+)
+
+
+def check_examples():
+    with Memcached(), connect() as ours, socket.create_connection(("127.0.0.1", PEER_PORT)) as theirs:
+        for example in EXAMPLES:
+            for s in (ours, theirs):
+                s.sendall(example)
+            a, b = receive(ours, 0.05)[0], receive(theirs, 0.05)[0]
+            assert a == b, f"{example!r}: {a!r} and not {b!r}"
+
+
 # --- limits
 
 def check_memlimit(appliance):
@@ -405,6 +435,7 @@ def main():
             checks.run("idle timeout", check_idle_timeout, appliance)
         options = ("--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru")
         with Appliance("af_packet", 2, 2, options) as appliance:
+            checks.run("documented examples", check_examples)
             checks.run("cache_memlimit", check_memlimit, appliance)
             checks.run("watch evictions", check_watch_evictions)
             checks.run("shutdown", check_shutdown, appliance)
