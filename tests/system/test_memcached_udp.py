@@ -15,12 +15,13 @@ from test_memcached import ask, check_memcaslap
 PORT = 11211
 PEER_PORT = 22122
 HEADER = struct.Struct("!HHHH")
+SO_RCVBUFFORCE = 33
 ALLOW = ("--allow-from", "10.98.0.0/24,fd00:98::/64", "--memcached-udp-port", str(PORT))
 
 
 def datagram_socket(address=(SERVER, PORT)):
     s = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)  # a long reply comes all at once
     s.connect(address)
     return s
 
