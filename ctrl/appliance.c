@@ -435,7 +435,7 @@ static struct mc_users *read_users(const char *path, char *why)
 	size_t len = 0;
 
 	if (!text || !file) {
-		snprintf(why, CONFIG_WHY_MAX, "%s: %s", path, strerror(errno));
+		snprintf(why, CONFIG_WHY_MAX, "memcached-auth-file %s: %s", path, strerror(errno));
 	} else {
 		len = fread(text, 1, USERS_FILE_MAX, file);
 		if (fstat(fd, &stat) != 0 || !S_ISREG(stat.st_mode) || ferror(file) ||
