@@ -37,19 +37,27 @@ struct table_key table_key(const struct table *table, struct slice bytes)
 	};
 }
 
+/* Buckets are on their way while the next keys are hashed. */
+#define HASHED_AT_ONCE 8
+
 void table_keys_init(const struct table *table, struct table_key *const *keys, uint32_t count)
 {
 	const uint64_t buckets = table__buckets(table);
 	struct slice bytes[TABLE_KEYS_MAX];
-	uint64_t hashes[TABLE_KEYS_MAX];
+	uint64_t hashes[HASHED_AT_ONCE];
 
 	REQUIRE(count > 0 && count <= TABLE_KEYS_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		bytes[i] = keys[i]->bytes;
-	table->hash_many(&table->hash_key, bytes, hashes, count);
-	for (uint32_t i = 0; i < count; i++) {
-		keys[i]->hash = hashes[i] & table->hash_mask;
-		keys[i]->home = &table->index[geometry_home(keys[i]->hash, buckets)];
+	for (uint32_t from = 0; from < count; from += HASHED_AT_ONCE) {
+		uint32_t to = from + HASHED_AT_ONCE < count ? from + HASHED_AT_ONCE : count;
+
+		table->hash_many(&table->hash_key, bytes + from, hashes, to - from);
+		for (uint32_t i = from; i < to; i++) {
+			keys[i]->hash = hashes[i - from] & table->hash_mask;
+			keys[i]->home = &table->index[geometry_home(keys[i]->hash, buckets)];
+			table_prefetch_home(keys[i]);
+		}
 	}
 }
 

@@ -24,11 +24,11 @@ static inline void table_prefetch_home(const struct table_key *key)
 }
 
 /*
- * Without a branch on whether a tag matches, which for one key in six it does not: then it is the
- * overflow node that the last slot points at, if it does. True: look there next. Tags of two items
- * are alike once in thousands of times; the second one is not asked for.
+ * Without a branch on whether a tag matches, which for one key in four it does not: then it is the
+ * overflow node that the last slot points at, if it does, and that is returned; else NULL. Tags of
+ * two items are alike once in thousands of times; the second one is not asked for.
  */
-static inline bool prefetch__in_bucket(const struct table_key *key)
+static inline const slot_word *prefetch__in_bucket(const struct table_key *key)
 {
 	struct bucket *b = key->home;
 	uint32_t mask = bucket_match(b, slot_tag_of_hash(key->hash));
@@ -39,38 +39,52 @@ static inline bool prefetch__in_bucket(const struct table_key *key)
 
 	// The bucket itself stands for nothing: it is here, where no address would be looked for.
 	prefetch__word(mask != 0 || chained ? word : (uint64_t)(uintptr_t)b);
-	return chained;
+	return chained ? (const slot_word *)slot_item(word) : NULL;
 }
 
-static inline void prefetch__in_chain(const struct table_key *key)
+/* The same for a node, whose last slot may point at a further one. */
+static inline const slot_word *prefetch__in_node(const slot_word *node, uint64_t tag)
 {
-	uint64_t tag = slot_tag_of_hash(key->hash);
-	const slot_word *node = bucket_chain(key->home);
+	uint64_t word = 0;
+	bool found = false;
 
-	for (uint32_t i = 0; node && i < OVERFLOW_SLOTS; i++) {
-		uint64_t word = atomic_load_explicit((slot_word *)(uintptr_t)&node[i],
-						     memory_order_relaxed);
-
-		if (word >> SLOT_TAG_SHIFT == tag || slot_is_chain(word))
+	for (uint32_t i = 0; i < OVERFLOW_SLOTS; i++) {
+		word = atomic_load_explicit((slot_word *)(uintptr_t)&node[i], memory_order_relaxed);
+		if (word >> SLOT_TAG_SHIFT == tag) {
 			prefetch__word(word);
+			found = true;
+		}
 	}
+	if (found || !slot_is_chain(word))
+		return NULL;
+	prefetch__word(word);
+	return (const slot_word *)slot_item(word);
 }
 
 /*
- * The lines of these keys, whose hashes are there (table_keys_init()). One kind after the other: by
- * the end of each its first line has arrived. At most TABLE_KEYS_MAX.
+ * The lines of these keys behind their buckets, which table_keys_init() has asked for. One kind
+ * after the other, so that by the end of each its first line has arrived; then node by node for
+ * those whose tag has not been seen yet. At most TABLE_KEYS_MAX.
  */
 static inline void table_prefetch_burst(struct table_key *const *keys, uint32_t count)
 {
-	uint8_t chained[TABLE_KEYS_MAX];
-	uint32_t chained_count = 0;
+	const slot_word *node[TABLE_KEYS_MAX];
+	uint64_t tag[TABLE_KEYS_MAX];
+	uint32_t chained = 0;
 
-	for (uint32_t i = 0; i < count; i++)
-		table_prefetch_home(keys[i]);
 	for (uint32_t i = 0; i < count; i++) {
-		chained[chained_count] = (uint8_t)i;
-		chained_count += prefetch__in_bucket(keys[i]);
+		node[chained] = prefetch__in_bucket(keys[i]);
+		tag[chained] = slot_tag_of_hash(keys[i]->hash);
+		chained += node[chained] != NULL;
 	}
-	for (uint32_t i = 0; i < chained_count; i++)
-		prefetch__in_chain(keys[chained[i]]);
+	while (chained > 0) {
+		uint32_t go_on = 0;
+
+		for (uint32_t i = 0; i < chained; i++) {
+			node[go_on] = prefetch__in_node(node[i], tag[i]);
+			tag[go_on] = tag[i];
+			go_on += node[go_on] != NULL;
+		}
+		chained = go_on;
+	}
 }

@@ -144,7 +144,10 @@ struct table_key {
 
 struct table_key table_key(const struct table *table, struct slice bytes);
 
-/* The same for a burst's keys of which `bytes` is set, side by side. 1 to TABLE_KEYS_MAX. */
+/*
+ * The same for a burst's keys of which `bytes` is set, side by side, and asks the memory for their
+ * buckets. 1 to TABLE_KEYS_MAX.
+ */
 #define TABLE_KEYS_MAX 32
 void table_keys_init(const struct table *table, struct table_key *const *keys, uint32_t count);
 
