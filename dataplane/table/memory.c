@@ -50,6 +50,13 @@ struct table_blob {
 #ifdef HAVE_JEMALLOC
 
 /*
+ * Pages of a slab, by size class. jemalloc keeps 128 bytes of books for each, which is two bytes an
+ * item where a slab has 64: it is to have 256 or more.
+ */
+const char *malloc_conf =
+	"slab_sizes:32-32:4|48-48:6|64-64:8|80-80:10|96-96:12|112-112:14|128-128:8";
+
+/*
  * Extent hooks: carve from the region, keep for ever, split and merge freely. They may not
  * allocate.
  */

@@ -25,7 +25,7 @@
  * Mean number of items per bucket that growth aims at, as a fraction of 4; shrinking begins far
  * below.
  */
-#define LOAD_GROW_QUARTERS   28 // 7.0 per bucket
+#define LOAD_GROW_QUARTERS   30 // 7.5 per bucket
 #define LOAD_SHRINK_QUARTERS 8  // 2.0 per bucket
 
 /* Region of reserved memory, handed out from its start and never taken back. */

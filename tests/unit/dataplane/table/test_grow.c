@@ -176,7 +176,7 @@ static void test_geometry_home_and_depth(void **state)
 /* Beyond what the thread has mapped at the start. Growth that finds it late goes on later. */
 static void test_table_grows_into_what_is_mapped_ahead(void **state)
 {
-	const uint64_t items = 600000;
+	const uint64_t items = 700000;
 	struct fixture f;
 	struct table_stats stats;
 
