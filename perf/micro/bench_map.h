@@ -37,8 +37,12 @@ extern const struct bench_map_ops map_wirecache, map_lfht, map_rte_hash;
 /* Reserved huge pages for what is opened from now on, as an appliance has them. */
 extern bool map_wirecache_huge_pages;
 
-/* Whether it is made with all the buckets that it will want, as the others are. */
-extern bool map_wirecache_sized;
+/*
+ * Whether a map is made with all the buckets that it will want. If not, ours and cds_lfht begin with
+ * these and grow; rte_hash cannot.
+ */
+#define BENCH_BUCKETS_SMALL 1024
+extern bool bench_sized;
 
 /* A further thread's handle on the same table; closed by that thread, before the map itself. */
 struct bench_map *map_wirecache_join(struct bench_map *map);

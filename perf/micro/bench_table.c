@@ -32,6 +32,8 @@
 
 static const struct bench_map_ops *const maps[MAPS] = {&map_wirecache, &map_lfht, &map_rte_hash};
 
+bool bench_sized;
+
 struct bench {
 	struct bench_map *map[MAPS];
 	uint64_t keys;
@@ -477,7 +479,8 @@ static int usage(FILE *to, int status)
 		"of 32), and how much better it is than cds_lfht and rte_hash.\n"
 		"  --keys N[,N]...  sizes (100000,4000000,16000000); the largest wants about\n"
 		"                   400 bytes of memory a key\n"
-		"  --sized          ours is made for its full size, too, and need not grow\n"
+		"  --sized          ours and cds_lfht are made for their full size, as rte_hash\n"
+		"                   has to be, and need not grow\n"
 		"  --huge-pages     of hugepages.sh, for ours\n"
 		"  --json FILE      rows as perf/compare.sh writes them\n");
 	return status;
@@ -515,7 +518,7 @@ int main(int argc, char **argv)
 		if (strcmp(argv[i], "--huge-pages") == 0)
 			map_wirecache_huge_pages = true;
 		else if (strcmp(argv[i], "--sized") == 0)
-			map_wirecache_sized = true;
+			bench_sized = true;
 		else if (strcmp(argv[i], "--keys") == 0 && i + 1 < argc)
 			count = parse_keys(argv[++i], keys);
 		else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc)

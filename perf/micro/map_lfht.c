@@ -12,8 +12,8 @@
 #include <urcu/urcu-qsbr.h>
 
 /*
- * liburcu's lock-free hash table with all the buckets that it will want, so that it need not grow.
- * One thread uses the map, and what it replaces is freed at once: the grace period that a server
+ * liburcu's lock-free hash table: as small at first as ours and growing by itself, or with all the
+ * buckets that it will want. One thread uses the map, and what it replaces is freed at once: the grace period that a server
  * would wait for is not charged.
  */
 
@@ -32,13 +32,17 @@ static const struct hash_key hash_key = {1, 2};
 static struct bench_map *open_map(uint64_t keys)
 {
 	struct bench_map *map = calloc(1, sizeof(*map));
-	uint64_t buckets = 1;
+	uint64_t buckets = BENCH_BUCKETS_SMALL;
 
 	if (!map)
 		bench_no_memory();
-	while (buckets < keys)
+	while (bench_sized && buckets < keys)
 		buckets *= 2;
-	map->table = cds_lfht_new_flavor(buckets, buckets, buckets, 0, &urcu_qsbr_flavor, NULL);
+	map->table = bench_sized ? cds_lfht_new_flavor(buckets, buckets, buckets, 0,
+						       &urcu_qsbr_flavor, NULL)
+				 : cds_lfht_new_flavor(buckets, buckets, 0,
+						       CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
+						       &urcu_qsbr_flavor, NULL);
 	if (!map->table)
 		bench_no_memory();
 	return map;

@@ -14,10 +14,9 @@
 #define REGION_PER_KEY  144
 #define REGION_BASE     (64ULL << 20)
 #define UPKEEP_NS       5000
-#define BUCKETS_INITIAL 1024
 #define KEYS_PER_BUCKET 7 // that growth aims at
 
-bool map_wirecache_huge_pages, map_wirecache_sized;
+bool map_wirecache_huge_pages;
 
 struct bench_map {
 	struct table *table;
@@ -40,9 +39,9 @@ static struct bench_map *thread_open(struct table *table, bool owns_table)
 
 static uint64_t buckets_for(uint64_t keys)
 {
-	uint64_t buckets = BUCKETS_INITIAL;
+	uint64_t buckets = BENCH_BUCKETS_SMALL;
 
-	while (map_wirecache_sized && buckets * KEYS_PER_BUCKET < keys)
+	while (bench_sized && buckets * KEYS_PER_BUCKET < keys)
 		buckets *= 2;
 	return buckets;
 }
