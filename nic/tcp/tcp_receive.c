@@ -7,7 +7,9 @@
  * processed.
  */
 
-#define SEGMENTS_PER_ACK 8 // out of order, within a burst, from a sender with SACK
+// Out of order, within a burst, from a sender with SACK: each of the first, then some.
+#define SEGMENTS_ACKED_EACH 16
+#define SEGMENTS_PER_ACK    8
 
 /* Bytes that are next in order. The owner may close or abort in its callback. */
 void tcp__deliver(struct tcp_conn *conn, struct slice payload)
@@ -71,8 +73,9 @@ static void input_ahead(struct tcp_conn *conn, const struct tcp_seg *seg)
 		tcp__drop(stack, DROP_TCP_OOO_FULL);
 	// RFC 5681 4.2: one duplicate ACK for each, or the sender cannot count them. With SACK it
 	// reads instead of counting, and one at the end of the burst tells as much as all of them;
-	// some in between, as it may be lost.
-	if (tcp__has(conn, TCP_F_SACK) && conn->work->ooo.count % SEGMENTS_PER_ACK != 0)
+	// some in between, as it may be lost, and all of a small window's.
+	if (tcp__has(conn, TCP_F_SACK) && conn->work->ooo.count > SEGMENTS_ACKED_EACH &&
+	    conn->work->ooo.count % SEGMENTS_PER_ACK != 0)
 		tcp__ack_now(conn);
 	else
 		tcp__send_ack(conn);
