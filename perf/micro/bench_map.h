@@ -38,8 +38,8 @@ extern const struct bench_map_ops map_wirecache, map_lfht, map_rte_hash;
 extern bool map_wirecache_huge_pages;
 
 /*
- * Whether a map is made with all the buckets that it will want. If not, ours and cds_lfht begin with
- * these and grow; rte_hash cannot.
+ * Whether a map is made with all the buckets that it will want. If not, ours and cds_lfht begin
+ * with these and grow; rte_hash cannot.
  */
 #define BENCH_BUCKETS_SMALL 1024
 extern bool bench_sized;

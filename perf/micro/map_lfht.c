@@ -13,8 +13,8 @@
 
 /*
  * liburcu's lock-free hash table: as small at first as ours and growing by itself, or with all the
- * buckets that it will want. One thread uses the map, and what it replaces is freed at once: the grace period that a server
- * would wait for is not charged.
+ * buckets that it will want. One thread uses the map, and what it replaces is freed at once: the
+ * grace period that a server would wait for is not charged.
  */
 
 struct lfht_item {

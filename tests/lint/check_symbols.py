@@ -20,7 +20,7 @@ PREFIXES = {
                "neigh_"],
     "nic/tcp": ["tcp_"],
     "dataplane/table": ["table_", "item_", "access_", "evict_", "ghost_", "expire_", "reclaim_", "stable_",
-                        "version_"],
+                        "version_", "malloc_conf"],  # the last is what jemalloc looks for
     "dataplane/command": ["cmd_", "kv_", "client_", "reply_", "glob_"],
     "dataplane/proto": ["session_", "batch_", "forward_", "landing_", "stash_", "proto_"],
     "dataplane/proto/resp": ["resp_"],
