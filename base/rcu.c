@@ -15,7 +15,10 @@
  * grace period costs the workers one more load per loop and nothing else.
  */
 
-#define GP_PAUSE_NS 200000 // between two looks for an open wish
+// Between two looks for an open wish; longer and longer while there is none, as each of them takes
+// the core from somebody.
+#define GP_PAUSE_NS      200000
+#define GP_PAUSE_NS_IDLE (8 * GP_PAUSE_NS)
 
 static _Atomic uint64_t started;
 static _Atomic uint64_t completed;
@@ -59,12 +62,16 @@ void rcu_wait(void)
 
 static void *gp_main(void *arg)
 {
-	const struct timespec pause = {.tv_nsec = GP_PAUSE_NS};
+	struct timespec pause = {.tv_nsec = GP_PAUSE_NS};
 
 	while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
 		if (atomic_load_explicit(&wanted, memory_order_relaxed) >
-		    atomic_load_explicit(&completed, memory_order_relaxed))
+		    atomic_load_explicit(&completed, memory_order_relaxed)) {
 			rcu_wait();
+			pause.tv_nsec = GP_PAUSE_NS;
+		} else if (pause.tv_nsec < GP_PAUSE_NS_IDLE) {
+			pause.tv_nsec *= 2;
+		}
 		nanosleep(&pause, NULL);
 	}
 	return arg;
