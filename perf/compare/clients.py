@@ -26,6 +26,7 @@ LOAD = "build/perf/wirecache-load"
 IN_PROCESS = "build/perf/bench_path"
 GRACE_S = 60             # beyond the time that a load is to take
 CALIBRATION_REQUESTS = 20000
+LATENCY_WINDOW_S = 0.2   # holds two of redis-server's background turns, and seldom a pause of the machine
 IDLE_RATE = 1000         # requests/s that leave a server nearly idle
 POLL_S = 0.02
 SETTLE_S = 0.004         # the load acknowledges what came last before its server is stopped
@@ -105,10 +106,32 @@ def load_options(workload):
     return options + list(workloads.LOAD_OPTIONS[workload.name])
 
 
-def latencies(load):
-    if not load["latency_us"]:
+def latencies(loads):
+    """Of each window with a reply."""
+    found = [{"us_" + k: load["latency_us"][k] for k in ("p50", "p99", "p999", "p9999")}
+             for load in loads if load["latency_us"]]
+    if not found:
         raise LoadError("no reply came in the measured time")
-    return {"us_" + k: load["latency_us"][k] for k in ("p50", "p99", "p999", "p9999")}
+    return found
+
+
+def parts(workload, seconds):
+    """Of a time to measure: latencies are those of many short windows, one after the other."""
+    count = max(1, round(seconds / LATENCY_WINDOW_S)) if workload.open_loop else 1
+    return count * [seconds / count]
+
+
+def outcome_of(workload, loads, command):
+    bigs = [load.get("big") or {"requests": 0, "bytes": 0} for load in loads]
+
+    def total(key):
+        return sum(load[key] for load in loads)
+
+    values = (total("hits") + total("sets")) * workload.value_bytes + sum(b["bytes"] for b in bigs)
+    timed = total("requests") + sum(b["requests"] for b in bigs)
+    figures = {"windows": latencies(loads)} if workload.open_loop else {}
+    return Outcome(total("requests_all"), total("rate") / len(loads),
+                   values * total("requests_all") // max(1, timed), command, figures=figures)
 
 
 class Session:
@@ -190,18 +213,13 @@ class WirecacheLoad:
             session = self.session(server, workload, window.get("rate"))
             session.measure(window["warmup"])
             mark()
-            load = session.measure(window["seconds"])
+            loads = [session.measure(seconds) for seconds in parts(workload, window["seconds"])]
             mark()
         except BaseException:
             self.leave(server)
             raise
         time.sleep(SETTLE_S)
-        big = load.get("big") or {"requests": 0, "bytes": 0}
-        values = (load["hits"] + load["sets"]) * workload.value_bytes + big["bytes"]
-        timed = load["requests"] + big["requests"]
-        return Outcome(load["requests_all"], load["rate"],
-                       values * load["requests_all"] // max(1, timed), " ".join(session.command),
-                       figures=latencies(load))
+        return outcome_of(workload, loads, " ".join(session.command))
 
 
 def server_protocol(workload):

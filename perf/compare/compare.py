@@ -28,7 +28,7 @@ SECONDS = {True: {"A": 0.4, "B": 0.03, "C": 0.25}, False: {"A": 0.3, "B": 0.25, 
 WARMUP = {True: 0.01, False: 0.03}
 WARMUP_IN_PROCESS = 0.1                  # of a server that has just begun
 LONGER = {"big": 3, "connect": 3}        # whose turns hold few of what makes the figure
-SECONDS_OPEN_LOOP = 2                    # a tail wants its thousands of requests
+SECONDS_OPEN_LOOP = 4                    # of twenty windows, see clients.py
 RESULTS = "perf/results"
 
 

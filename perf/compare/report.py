@@ -38,8 +38,11 @@ def significant(value, digits=4):
 
 def ratio(cell, unit, peer):
     """The median over pairs that were measured while the core was equally fast."""
-    if None in (cell.median("wirecache", unit), cell.median(peer, unit)):
+    ours, theirs = cell.middle("wirecache", unit), cell.middle(peer, unit)
+    if None in (ours, theirs):
         return None
+    if cell.workload.open_loop:
+        return significant(theirs / ours)
     pairs = cell.pairs("wirecache", peer, unit)
     pairs = pairs if unit in HIGHER_IS_BETTER else [p[::-1] for p in pairs]
     return significant(statistics.median(a / b for a, b in pairs)) if pairs else None
@@ -47,8 +50,8 @@ def ratio(cell, unit, peer):
 
 def row_of(cell, unit):
     w = cell.workload
-    ours = cell.median("wirecache", unit)
-    peers = {s.name: significant(cell.median(s.name, unit)) for s in cell.servers
+    ours = cell.middle("wirecache", unit)
+    peers = {s.name: significant(cell.middle(s.name, unit)) for s in cell.servers
              if s.name != "wirecache"}
     row = {"workload": w.name, "protocol": w.protocol, "pipeline": w.pipeline,
            "connections": w.connections, "key_bytes": workloads.KEY_BYTES,
@@ -58,6 +61,9 @@ def row_of(cell, unit):
            "spread": {s.name: significant(cell.spread(s.name, unit), 2) for s in cell.servers},
            "seconds": cell.site.window(w)["seconds"], "rounds": cell.kept,
            "rounds_thrown_away": cell.rounds - cell.kept, "rounds_disturbed": cell.disturbed(), "commands": cell.commands}
+    if w.open_loop:  # those with the machine's pauses, too
+        row["windows"] = {s.name: {"median": significant(statistics.median(found)), "worst": significant(max(found))}
+                          for s in cell.servers for found in [cell.windows(s.name, unit)] if found}
     if not w.served:
         row["note"] = "not served by wirecache"
     if cell.failed:
@@ -65,7 +71,7 @@ def row_of(cell, unit):
     if cell.rate:
         row["rate"] = round(cell.rate)
     for extra in EXTRAS:
-        value = significant(cell.median("wirecache", extra))
+        value = significant(cell.middle("wirecache", extra))
         if value is not None:
             row[extra] = value
     stages = cell.values("wirecache", "stages")

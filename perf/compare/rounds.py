@@ -23,6 +23,7 @@ MEDIAN_OF_MIN = 5        # turns
 SLOW_MAX = 0.12          # by hashing, which suffers more from a neighbour than servers do
 FAR = 3                  # as disturbing as that, times the limit, are cores that are far apart
 OPEN_LOOP_SHARE = 0.7
+QUIETEST = 0.1           # of windows, for latencies
 GROWTH_RATE = 20000      # new keys per second
 FLUSH_S = 1              # ours gives memory back in the background
 SCRAPE_INTERVAL_S = 0.1
@@ -235,20 +236,36 @@ class Cell:
         return [(a[key], b[key]) for a, b in alike or every]
 
     def values(self, name, key):
-        return [f[key] for f in self.turns.get(name, ()) if key in f]
+        """One of each turn."""
+        turns = self.turns.get(name, ())
+        if key.startswith("us_"):
+            return [quietest([w[key] for w in f["windows"]]) for f in turns if "windows" in f]
+        return [f[key] for f in turns if key in f]
 
-    def median(self, name, key):
-        values = self.values(name, key)
-        return statistics.median(values) if values and name not in self.failed else None
+    def windows(self, name, key):
+        return [w[key] for f in self.turns.get(name, ()) for w in f.get("windows", ()) if key in w]
+
+    def middle(self, name, key):
+        """The median of the turns; of latencies what the quietest tenth of all windows stays below."""
+        values = self.windows(name, key) or self.values(name, key)
+        if not values or name in self.failed:
+            return None
+        return quietest(values) if key.startswith("us_") else statistics.median(values)
 
     def spread(self, name, key):
-        """Half the range, as a part of the median."""
-        values, middle = self.values(name, key), self.median(name, key)
+        """Half the range of the turns, as a part of that."""
+        values, middle = self.values(name, key), self.middle(name, key)
         return (max(values) - min(values)) / 2 / middle if middle else None
 
     def disturbed(self):
         """Turns that were kept though they were not quiet, of the server that has most of them."""
         return max((sum(not quiet(f) for f in turns) for turns in self.turns.values()), default=0)
+
+
+def quietest(latencies):
+    """A pause of the machine is all of a window's tail, so the tail of a median window is the machine's:
+    windows without a pause tell servers apart, and come out alike whenever they are measured."""
+    return sorted(latencies)[int(QUIETEST * (len(latencies) - 1))]
 
 
 def disturbance(figures):
