@@ -72,6 +72,8 @@ static void publish(struct table_thread *t, struct bucket *b, struct table_chang
 			with_expiry -= (place->word & SLOT_TTL) != 0;
 		}
 	}
+	if (change->old)
+		table__displacing(t, *hdr, stamp->version, change->old);
 	if (change->item) {
 		uint64_t word = word_of(change) |
 				evict__slot_bits(t, b, change, place->slot ? place->word : 0);

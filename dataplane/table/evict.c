@@ -50,6 +50,7 @@ void evict__take_out(struct table_thread *t, struct bucket *b, uint64_t hdr, slo
 	uint64_t version = table__version_next(t, hdr_version(hdr), flushed);
 	uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
 
+	table__displacing(t, hdr, version, slot_item(word));
 	atomic_store_explicit(slot, 0, memory_order_release);
 	table__count(t, flushed, -1, word & SLOT_TTL ? -1 : 0);
 	evict__left(t, word);

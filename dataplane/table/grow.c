@@ -28,10 +28,14 @@ static bool must_grow(const struct table *table, uint64_t buckets, uint64_t item
 	return items * 4 > buckets * LOAD_GROW_QUARTERS && buckets < table->buckets_max;
 }
 
-/* Flushed items must not be merged into buckets that have been swept already. */
+/*
+ * Flushed items must not be merged into buckets that have been swept already, nor those that a
+ * snapshot has yet to see into buckets that it has passed.
+ */
 static bool may_shrink(struct table *table, uint64_t buckets, uint64_t items)
 {
 	return items * 4 < buckets * LOAD_SHRINK_QUARTERS && buckets > table->buckets_min &&
+	       !atomic_load_explicit(&table->snapshot, memory_order_acquire) &&
 	       atomic_load_explicit(&table->flush_swept, memory_order_relaxed) ==
 		       atomic_load_explicit(&table->flushed, memory_order_relaxed);
 }

@@ -114,6 +114,7 @@ bool table_overwrite(struct table_thread *t, struct table_change *change,
 
 	if (fits && is_what_was_expected(change, item)) {
 		version = change->version = table__version_next(t, version, flushed);
+		table__displacing(t, hdr, version, item);
 		store(t, change, item, spec);
 		*status = TABLE_OK;
 	} else {

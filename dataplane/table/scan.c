@@ -41,7 +41,7 @@ static uint64_t stable_header(struct bucket *b)
 	return hdr;
 }
 
-static bool keep(struct table_thread *t, struct item *item, uint32_t *count)
+bool table__scan_keep(struct table_thread *t, struct item *item, uint32_t *count)
 {
 	if (*count == t->scan_capacity) {
 		uint32_t capacity = t->scan_capacity ? 2 * t->scan_capacity : 64;
@@ -66,7 +66,7 @@ static bool collect(struct table_thread *t, struct bucket *b, uint32_t *count)
 			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_acquire);
 
 			if (slot_is_item(word) && table__item_live(t, slot_item(word), flushed) &&
-			    !keep(t, slot_item(word), count))
+			    !table__scan_keep(t, slot_item(word), count))
 				return false;
 		}
 	} while (line_next(&line));

@@ -132,6 +132,8 @@ struct table {
 	CACHE_ALIGNED _Atomic uint64_t buckets; // [any] written under resize_lock only
 	_Atomic uint64_t flushed;               // [any] versions up to this one are dead
 	_Atomic bool flushing;                  // [any] the next one is being chosen; see flush.c
+	_Atomic(struct table_snapshot *) snapshot; // [any] NULL: none is under way; see snapshot.c
+	_Atomic uint64_t snapshot_colour;       // [any] of all buckets, while none is
 
 	CACHE_ALIGNED atomic_flag resize_lock;  // never waited for
 	uint64_t resize_tag;                    // of the last split or merge, under resize_lock
@@ -307,6 +309,22 @@ static inline uint64_t table__flush_settled(struct table *table)
 		table__spin(&spins);
 	return atomic_load_explicit(&table->flushed, memory_order_acquire);
 }
+
+/* snapshot.c: for whatever displaces a live item, its bucket locked, before it does. */
+void table__snapshot_displaced(struct table_thread *t, struct table_snapshot *s, uint64_t hdr,
+			       uint64_t version, const struct item *item);
+static inline void table__displacing(struct table_thread *t, uint64_t hdr, uint64_t version,
+				     const struct item *item)
+{
+	struct table_snapshot *s =
+		atomic_load_explicit(&t->table->snapshot, memory_order_acquire);
+
+	if (unlikely(s != NULL))
+		table__snapshot_displaced(t, s, hdr, version, item);
+}
+
+/* scan.c: appends to t->scan_items. False: no memory. */
+bool table__scan_keep(struct table_thread *t, struct item *item, uint32_t *count);
 
 /* flush.c, expire.c */
 bool table__flush_pending(struct table *table);

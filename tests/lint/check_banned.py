@@ -65,6 +65,8 @@ ALLOWED = {
     "dataplane/table/ghost.c": ("mmap munmap", "set-up"),
     "dataplane/table/index.c": ("mmap munmap madvise sched_yield",
                                 "set-up; a lock's holder that has been preempted"),
+    "dataplane/table/snapshot.c": ("aligned_alloc free rcu_wait",
+                                   "its begin and its end, on the thread that writes the file"),
     "dataplane/table/lookup.c": ("malloc free", "reads of many keys, once optimism has failed"),
     "dataplane/table/memory.c": ("malloc calloc free snprintf",
                                  "the door to the allocator; arenas are made at start"),

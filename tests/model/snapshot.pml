@@ -8,7 +8,8 @@
  * its place. Each key must be emitted exactly once, with its last value below S, and the
  * transaction as a whole or not at all.
  *
- * There is no code to this yet: HDR_COLOUR of bucket.h is kept for it.
+ * The code to this is dataplane/table/snapshot.c. Its walk begins when the cut is in the past, which
+ * this model does not need: that is for real-time order across buckets.
  *
  * Two steps are switches, and the search must find a counterexample without either:
  *   -DNO_STAMP  stamping does not raise the bucket's time to S

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/stress/stress_table.h"
 
+#include "dataplane/table/snapshot.h"
+
 #include <string.h>
 
 /*
- * The table's guarantees (T1 to T7 of table.h) under threads. Each scenario has an invariant that
- * one wrong interleaving breaks, and runs while a further thread forces the table to grow and
- * shrink.
+ * The table's guarantees (T1 to T7 of table.h, T8 of snapshot.h) under threads. Each scenario has
+ * an invariant that one wrong interleaving breaks, and runs while a further thread forces the table
+ * to grow and shrink.
  */
 
 #define STABLE_KEYS 64
@@ -532,6 +534,105 @@ static void run_clock_under_pressure(void)
 	run_cache(TABLE_ALLKEYS_S3);
 }
 
+/*
+ * T8: in each snapshot the accounts add up, and of two numbers that one thread raises one after the
+ * other, stored over in place, the second is never ahead.
+ */
+#define FIRST_NUMBER    500
+#define SECOND_NUMBER   501
+#define SNAPSHOT_BUFFER (8 << 20)
+
+static void raise_numbers(struct stress_thread *self)
+{
+	for (uint64_t number = FIRST_NUMBER; number <= SECOND_NUMBER; number++) {
+		uint64_t value = self->turns + 1;
+		struct stress_key k;
+		enum table_status status;
+
+		stress_key(self->t->table, &k, number);
+		struct table_change change = {.key = k.key, .expected = TABLE_ANY};
+		const struct item_spec spec = {.key = k.key.bytes,
+					       .value = slice_of(&value, sizeof(value))};
+
+		if (!table_overwrite(self->t, &change, &spec, &status))
+			stress_set(self->t, number, value);
+		stress_time(self->t);
+	}
+}
+
+struct seen {
+	uint64_t sum, accounts, first, second, keys;
+};
+
+static void see(void *arg, const struct item *item)
+{
+	struct seen *seen = arg;
+	struct slice key = item_key(item);
+	char text[24];
+
+	memcpy(text, key.ptr, key.len);
+	text[key.len] = '\0';
+	uint64_t number = strtoull(text + 4, NULL, 10), value = stress_value(item);
+
+	seen->keys++;
+	if (number < STABLE_KEYS) {
+		seen->accounts++;
+		seen->sum += value;
+	} else if (number == FIRST_NUMBER) {
+		seen->first = value;
+	} else if (number == SECOND_NUMBER) {
+		seen->second = value;
+	}
+}
+
+static _Atomic uint64_t snapshots_taken;
+
+static void take_snapshot(struct stress_thread *self)
+{
+	struct table_snapshot *s = table_snapshot_begin(
+		self->t, stress_clock_ns(CLOCK_MONOTONIC), SNAPSHOT_BUFFER);
+	enum table_snapshot_state state;
+	struct seen seen = {0};
+
+	STRESS_CHECK(s, "no snapshot");
+	(void)table_snapshot_confirm(s, stress_clock_ns(CLOCK_MONOTONIC));
+	do {
+		stress_time(self->t);
+		rcu_quiescent();
+		state = table_snapshot_step(s, self->t, see, &seen);
+	} while (state == TABLE_SNAPSHOT_WAITS || state == TABLE_SNAPSHOT_GOES_ON);
+	if (state == TABLE_SNAPSHOT_DONE) {
+		STRESS_CHECK(seen.accounts == STABLE_KEYS, "T8: %llu accounts",
+			     (unsigned long long)seen.accounts);
+		STRESS_CHECK(seen.sum == STABLE_KEYS * START_BALANCE, "T8: the sum is %llu",
+			     (unsigned long long)seen.sum);
+		STRESS_CHECK(seen.second <= seen.first && seen.first <= seen.second + 1,
+			     "T8: %llu and %llu", (unsigned long long)seen.first,
+			     (unsigned long long)seen.second);
+		atomic_fetch_add(&snapshots_taken, 1);
+	} else {
+		STRESS_CHECK(table_snapshot_failure(s) == TABLE_SNAPSHOT_LATE, "failed: %d",
+			     table_snapshot_failure(s));
+	}
+	table_snapshot_end(s, self->t);
+}
+
+static void run_snapshots_are_one_instant(void)
+{
+	struct stress s;
+
+	start(&s, "T8: a snapshot is one instant");
+	prepare(&s, START_BALANCE);
+	stress_add(&s, 2, transfer);
+	stress_add(&s, 1, raise_numbers);
+	stress_add(&s, 1, churn);
+	stress_add(&s, 1, force_resize);
+	stress_add(&s, 1, take_snapshot);
+	finish(&s);
+	printf("  %llu snapshots\n", (unsigned long long)atomic_load(&snapshots_taken));
+	STRESS_CHECK(atomic_load(&snapshots_taken) > 0, "none was taken");
+}
+
 struct scenario {
 	const char *name;
 	void (*run)(void);
@@ -542,6 +643,7 @@ static const struct scenario scenarios[] = {
 	{"instant", run_commit_is_one_instant}, {"versions", run_versions_and_counters},
 	{"scan", run_scan_reports_all},         {"flush", run_flush_is_one_instant},
 	{"cache", run_cache_under_pressure},    {"clock", run_clock_under_pressure},
+	{"snapshot", run_snapshots_are_one_instant},
 };
 
 int main(int argc, char **argv)
