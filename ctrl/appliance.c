@@ -483,6 +483,25 @@ bool appliance_apply_users(void *arg, const struct config *config, char *why)
 	return true;
 }
 
+/* The last snapshot, or for want of one the seed. */
+static int load_keys(struct appliance *a, char *why)
+{
+	const char *path = a->config->dbfilename;
+	char reason[SNAP_WHY_MAX];
+	int result;
+
+	if (access(path, F_OK) != 0 && errno == ENOENT)
+		path = a->config->seed;
+	else if (a->config->seed[0] != '\0')
+		log_notice("%s is there: the seed is not loaded", path);
+	if (*path == '\0')
+		return 0;
+	result = snap_load_file(path, a->table, &a->loaded, reason);
+	if (result != 0)
+		snprintf(why, APPLIANCE_WHY_MAX, "%.64s: %s", path, reason);
+	return result;
+}
+
 int appliance_start(struct appliance *a, const struct config *config, const char *program,
 		    const struct config_command_line *line, char why[APPLIANCE_WHY_MAX])
 {
@@ -502,6 +521,8 @@ int appliance_start(struct appliance *a, const struct config *config, const char
 		appliance_apply(a, config, why);
 		result = appliance_apply_users(a, config, why) ? 0 : -EINVAL;
 	}
+	if (result == 0)
+		result = load_keys(a, why);
 	if (result == 0) {
 		warn(config);
 		result = start_workers(a, why);

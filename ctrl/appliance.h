@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ctrl/config/config.h"
+#include "ctrl/snapshot/snapshot.h"
 #include "dataplane/worker/worker.h"
 
 #include <sched.h>
@@ -27,6 +28,7 @@ struct appliance {
 	uint32_t workers_wanted;
 	int worker_cores[WORKERS_MAX]; // -1: any_core
 	cpu_set_t any_core;            // what the process may use
+	struct snap_load_result loaded;
 	struct worker_live live;
 	struct session_limits limits;
 	char *cluster_nodes;    // limits.mc_cluster

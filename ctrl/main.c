@@ -12,6 +12,7 @@
 #include "ctrl/loop/loop.h"
 #include "ctrl/mailroom.h"
 #include "ctrl/metrics/metrics.h"
+#include "ctrl/snapshot/snapshot.h"
 #include "ctrl/stats/stats.h"
 #include "ctrl/watch/watch.h"
 
@@ -46,6 +47,7 @@ struct daemon {
 	struct metrics *metrics;
 	struct mailroom mailroom;
 	struct watch *watch;
+	struct snap_saver *saver;
 	struct loop_timer mail_tick, wall_tick, sample_tick;
 };
 
@@ -113,6 +115,7 @@ static void on_wake(void *arg, uint64_t now_ns)
 	struct daemon *d = arg;
 
 	background_turn(d->background);
+	snap_saver_turn(d->saver, d->cmd.now_ms);
 }
 
 static void table_figures(void *arg, struct table_stats *stats)
@@ -209,6 +212,24 @@ static int start_admin(struct daemon *d)
 				    "another program may have the port: see --admin-port");
 }
 
+static int start_saver(struct daemon *d)
+{
+	const struct config *now = &d->config.now;
+	const struct snap_saver_config config = {
+		.save = {.path = now->dbfilename,
+			 .table = d->appliance.table,
+			 .buffer_bytes = now->snapshot_buffer,
+			 .compress = now->rdbcompression},
+		.start_ms = d->cmd.now_ms,
+		.wake = wake_loop,
+		.wake_arg = d->loop,
+	};
+
+	d->saver = snap_saver_new(&config);
+	d->host.saver = d->saver;
+	return d->saver ? 0 : failed("the snapshots", -ENOMEM, "");
+}
+
 static int start_stats(struct daemon *d)
 {
 	struct stats_source source = {
@@ -224,6 +245,9 @@ static int start_stats(struct daemon *d)
 		.arg = d,
 		.tsc_hz = clock_tsc_hz(),
 		.start_ms = d->cmd.now_ms,
+		.keys_loaded = d->appliance.loaded.loaded,
+		.keys_loaded_expired = d->appliance.loaded.expired,
+		.saver = d->saver,
 	};
 
 	for (uint32_t i = 0; i < source.worker_count; i++)
@@ -301,6 +325,8 @@ static int start_control(struct daemon *d)
 		result = start_admin(d);
 	d->mailroom.admin = d->admin;
 	if (result == 0)
+		result = start_saver(d);
+	if (result == 0)
 		result = start_stats(d);
 	if (result == 0)
 		result = start_metrics(d);
@@ -321,6 +347,7 @@ static void stop_all(struct daemon *d)
 		metrics_stop(d->metrics);
 	if (d->background)
 		background_stop(d->background);
+	snap_saver_free(d->saver);
 	if (d->admin)
 		admin_stop(d->admin);
 	stats_free(d->stats);
@@ -372,6 +399,12 @@ static void run(struct daemon *d)
 	}
 }
 
+/* Relative names of files begin there. */
+static int enter_folder(const char *folder)
+{
+	return chdir(folder) == 0 ? 0 : failed(folder, -errno, "see --dir");
+}
+
 static int start_data_side(struct daemon *d, const char *program)
 {
 	char why[APPLIANCE_WHY_MAX] = "";
@@ -397,6 +430,8 @@ int main(int argc, char **argv)
 	case CONFIG_RUN:
 		break;
 	}
+	if (enter_folder(d->config.now.dir) != 0)
+		return 1;
 	result = log_open(d->config.now.logfile, (enum log_level)d->config.now.loglevel);
 	if (result != 0) {
 		failed(d->config.now.logfile, result, "see --logfile");

@@ -433,3 +433,9 @@ bool config_check_cores(const char *value, char *why)
 	       refuse(why, "argument must be a list of at most %d different cores such as 1-3,5",
 		      CONFIG_CORES_MAX);
 }
+
+bool config_check_file_name(const char *value, char *why)
+{
+	return (*value != '\0' && !strchr(value, '/')) ||
+	       refuse(why, "argument must be the name of a file, without a path");
+}

@@ -26,3 +26,4 @@ bool config_check_cidr6(const char *value, char *why);
 bool config_check_networks(const char *value, char *why);
 bool config_check_nodes(const char *value, char *why);
 bool config_check_cores(const char *value, char *why);
+bool config_check_file_name(const char *value, char *why);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctrl/host/host.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "base/rcu.h"
 #include "ctrl/host/host_clients.h"
 #include "ctrl/info/info.h"
+#include "ctrl/snapshot/snapshot.h"
 #include "ctrl/watch/watch.h"
 #include "dataplane/proto/memcache/mc_stats.h"
 
@@ -145,6 +147,49 @@ static void host_shutdown(void *arg, struct reply *r)
 	loop_stop(host->loop);
 }
 
+static bool begin_save(struct host *host, struct reply *r)
+{
+	int error = host->saver ? snap_saver_begin(host->saver, host->cmd->now_ms) : -ENOSYS;
+
+	if (error == -EINPROGRESS)
+		REPLY_ERROR(r, "ERR Background save already in progress");
+	else if (error)
+		reply_error_format(r, "ERR a snapshot cannot be begun: %s", strerror(-error));
+	return error == 0;
+}
+
+/* The control thread waits for it, as its clients do; workers go on. */
+static void host_save(void *arg, struct reply *r)
+{
+	struct host *host = arg;
+
+	if (!begin_save(host, r))
+		return;
+	rcu_offline();
+	snap_saver_wait(host->saver, clock_wall_us(clock_now_ns()) / 1000);
+	rcu_online();
+	const struct snap_saver_status *status = snap_saver_status(host->saver);
+
+	if (status->failed)
+		reply_error_format(r, "ERR %s", status->why);
+	else
+		reply_ok(r);
+}
+
+static void host_bgsave(void *arg, struct reply *r)
+{
+	if (begin_save(arg, r))
+		reply_status(r, SLICE_LITERAL("Background saving started"));
+}
+
+static void host_last_save(void *arg, struct reply *r)
+{
+	const struct host *host = arg;
+
+	reply_integer(r, host->saver ? (int64_t)(snap_saver_status(host->saver)->last_ms / 1000)
+				     : 0);
+}
+
 static void host_debug_sleep(void *arg, double seconds)
 {
 	struct timespec left = {.tv_sec = (time_t)seconds};
@@ -255,6 +300,9 @@ const struct cmd_host_ops host_ops = {
 	.client_list = host_client_list,
 	.client_kill = host_client_kill,
 	.shutdown = host_shutdown,
+	.save = host_save,
+	.bgsave = host_bgsave,
+	.last_save = host_last_save,
 	.debug_sleep = host_debug_sleep,
 	.mc_stats = host_mc_stats,
 	.mc_watch = host_mc_watch,

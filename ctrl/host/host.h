@@ -21,6 +21,7 @@ typedef void host_visit_clients(void *arg,
 					      const struct worker_client_view *view),
 				void *visit_arg);
 
+struct snap_saver;
 struct watch;
 
 struct host {
@@ -30,7 +31,8 @@ struct host {
 	const struct cmd_thread *cmd; // for the time
 	host_visit_clients *visit_clients;
 	void *visit_arg;
-	struct watch *watch; // NULL: nobody can watch
+	struct watch *watch;      // NULL: nobody can watch
+	struct snap_saver *saver; // NULL: nothing can be saved
 };
 
 extern const struct cmd_host_ops host_ops;

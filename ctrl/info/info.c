@@ -2,6 +2,7 @@
 #include "ctrl/info/info.h"
 
 #include "ctrl/info/info_internal.h"
+#include "ctrl/snapshot/snapshot.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -27,6 +28,11 @@ struct info {
 static void line_u64(struct info *info, const char *name, uint64_t value)
 {
 	text_printf(info->text, "%s:%llu\r\n", name, (unsigned long long)value);
+}
+
+static void line_i64(struct info *info, const char *name, int64_t value)
+{
+	text_printf(info->text, "%s:%lld\r\n", name, (long long)value);
 }
 
 static void line_text(struct info *info, const char *name, const char *value)
@@ -201,18 +207,36 @@ static void write_memory(struct info *info)
 	line_u64(info, "region_bytes", info->s.table.region_bytes);
 }
 
+/* Times are in seconds, -1 where there is none. */
+static void write_snapshots(struct info *info)
+{
+	static const struct snap_saver_status none;
+	const struct snap_saver_status *s =
+		info->source->saver ? snap_saver_status(info->source->saver) : &none;
+	uint64_t last_ms = info->source->saver ? s->last_ms : info->source->start_ms;
+	bool ended = s->saves > 0 || s->failed;
+
+	line_u64(info, "rdb_bgsave_in_progress", s->saving);
+	line_u64(info, "rdb_last_save_time", last_ms / 1000);
+	line_text(info, "rdb_last_bgsave_status", s->failed ? "err" : "ok");
+	line_i64(info, "rdb_last_bgsave_time_sec", ended ? (int64_t)(s->took_ns / 1000000000) : -1);
+	line_i64(info, "rdb_current_bgsave_time_sec",
+		 s->saving ? (int64_t)(info->now_us / 1000 - s->begun_ms) / 1000 : -1);
+	line_u64(info, "rdb_saves", s->saves);
+	line_u64(info, "rdb_last_cow_size", s->peak_bytes);
+}
+
 static void write_persistence(struct info *info)
 {
 	OUT_LITERAL(&info->text->out,
 		    "loading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\n"
 		    "current_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n"
 		    "current_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\n"
-		    "rdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n");
-	line_u64(info, "rdb_last_save_time", info->source->start_ms / 1000);
+		    "rdb_changes_since_last_save:0\r\n");
+	write_snapshots(info);
+	line_u64(info, "rdb_last_load_keys_expired", info->source->keys_loaded_expired);
+	line_u64(info, "rdb_last_load_keys_loaded", info->source->keys_loaded);
 	OUT_LITERAL(&info->text->out,
-		    "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\n"
-		    "rdb_current_bgsave_time_sec:-1\r\nrdb_saves:0\r\nrdb_last_cow_size:0\r\n"
-		    "rdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:0\r\n"
 		    "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
 		    "aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\n"
 		    "aof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\n"

@@ -42,6 +42,8 @@ struct stats_source {
 	void *arg;
 	uint64_t tsc_hz;
 	uint64_t start_ms;                 // Unix time
+	uint64_t keys_loaded, keys_loaded_expired; // at start
+	const struct snap_saver *saver;            // NULL: nothing is ever saved
 	char config_file[CONFIG_PATH_MAX]; // "" when there is none
 };
 

@@ -48,7 +48,8 @@ static void reply_flags(struct reply *r, uint32_t flags)
 		{CMD_NOSCRIPT, "noscript"}, {CMD_LOADING, "loading"},
 		{CMD_STALE, "stale"},       {CMD_SKIP_SLOWLOG, "skip_slowlog"},
 		{CMD_FAST, "fast"},         {CMD_NO_AUTH, "no_auth"},
-		{CMD_NO_MULTI, "no_multi"}, {CMD_ALLOW_BUSY, "allow_busy"},
+		{CMD_NO_ASYNC_LOADING, "no_async_loading"}, {CMD_NO_MULTI, "no_multi"},
+		{CMD_ALLOW_BUSY, "allow_busy"},
 	};
 	struct words words = {.count = 0};
 

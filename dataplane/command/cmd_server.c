@@ -100,6 +100,33 @@ void cmd_config_help(struct cmd_call *call)
 	cmd__help(call, lines, ARRAY_COUNT(lines));
 }
 
+static void ask_host(struct cmd_call *call, void (*ask)(void *host, struct reply *r))
+{
+	if (ask)
+		ask(call->thread->host, call->reply);
+	else
+		cmd__no_host(call);
+}
+
+void cmd_save(struct cmd_call *call)
+{
+	ask_host(call, cmd__host_ops(call)->save);
+}
+
+/* SCHEDULE puts it off in redis while an append-only file is rewritten, which never is. */
+void cmd_bgsave(struct cmd_call *call)
+{
+	if (call->argc > 2 || (call->argc == 2 && !slice_equal_nocase(call->argv[1], "schedule")))
+		cmd__syntax_error(call);
+	else
+		ask_host(call, cmd__host_ops(call)->bgsave);
+}
+
+void cmd_lastsave(struct cmd_call *call)
+{
+	ask_host(call, cmd__host_ops(call)->last_save);
+}
+
 static bool is_shutdown_modifier(struct slice word)
 {
 	static const char *const modifiers[] = {"nosave", "save", "now", "force"};
@@ -111,21 +138,16 @@ static bool is_shutdown_modifier(struct slice word)
 	return false;
 }
 
-/* Redis' modifiers are accepted: there is nothing to save, so they make no difference. */
+/* Redis' modifiers are accepted, and make no difference. */
 void cmd_shutdown(struct cmd_call *call)
 {
-	const struct cmd_host_ops *ops = cmd__host_ops(call);
-
 	for (uint32_t i = 1; i < call->argc; i++) {
 		if (!is_shutdown_modifier(call->argv[i])) {
 			cmd__syntax_error(call);
 			return;
 		}
 	}
-	if (ops->shutdown)
-		ops->shutdown(call->thread->host, call->reply);
-	else
-		cmd__no_host(call);
+	ask_host(call, cmd__host_ops(call)->shutdown);
 }
 
 static bool parse_seconds(struct slice text, double *seconds)

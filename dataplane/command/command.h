@@ -34,6 +34,7 @@ enum cmd_flag {
 	CMD_TOUCHES_ARBITRARY = 1 << 10, // "touches_arbitrary_keys"
 	CMD_NO_MULTI = 1 << 11,
 	CMD_ALLOW_BUSY = 1 << 12,
+	CMD_NO_ASYNC_LOADING = 1 << 13,
 	// From here on ours.
 	CMD_CONTROL =
 		1
@@ -117,6 +118,9 @@ struct cmd_host_ops {
 	void (*client_kill)(void *host, struct reply *r, const struct slice *args, uint32_t count,
 			    struct client *self);
 	void (*shutdown)(void *host, struct reply *r);
+	void (*save)(void *host, struct reply *r);   // SAVE: answers when it is done
+	void (*bgsave)(void *host, struct reply *r); // answers when it has begun
+	void (*last_save)(void *host, struct reply *r);
 	void (*debug_sleep)(void *host, double seconds);
 	/*
 	 * memcached's `stats SUB` of the whole process, without the END line; mc_stats_encode()

@@ -26,7 +26,7 @@ PREFIXES = {
     "dataplane/proto/resp": ["resp_"],
     "dataplane/proto/memcache": ["mc_"],
     "dataplane/worker": ["worker_"],
-    "ctrl": ["snap_", "repl_", "main"],
+    "ctrl": ["snap_", "rdb_", "repl_", "main"],
 }
 
 GLOBAL_KINDS = set("TDBRVWCu")

@@ -110,7 +110,10 @@ static const struct value_case cases[] = {
 	{"appendonly", "no", "no", NULL},
 	{"appendonly", "yes", NULL, "must be \"no\": there is no append-only file"},
 	{"save", "", "", NULL},
-	{"save", "3600 1", NULL, "no snapshots"},
+	{"save", "3600 1", NULL, "SAVE and BGSAVE alone"},
+	{"dbfilename", "other.rdb", "other.rdb", NULL},
+	{"dbfilename", "", NULL, "name of a file"},
+	{"dbfilename", "a/b.rdb", NULL, "without a path"},
 };
 
 static void test_value_text_gives_value_or_reason(void **state)

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ctrl/snapshot/snapshot.h"
+
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/rcu.h"
+#include "dataplane/table/table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * RDB file -> table: rdb_read.c says what stands in the file, this one commits it key by key, with
+ * the table's upkeep in between. Called by appliance.c between the table's start and the workers'.
+ */
+
+#define KEYS_PER_TICK 1024
+#define UPKEEP_NS     200000
+#define ITEM_BYTES    64 // beyond key and value, for the limit
+#define PROGRESS_NS   NS_PER_S
+
+/* --- a key --- */
+
+static bool new_blob(struct table_thread *t, struct slice value, struct blob **blob)
+{
+	*blob = NULL;
+	if (value.len <= ITEM_VALUE_INLINE_MAX)
+		return true;
+	*blob = table_blob_new(t, value.len);
+	if (!*blob)
+		return false;
+	memcpy((*blob)->bytes, value.ptr, value.len);
+	(*blob)->len = value.len;
+	return true;
+}
+
+static int commit(struct table *table, struct table_thread *t, const struct rdb_pair *pair)
+{
+	struct table_change change = {.key = table_key(table, pair->key), .expected = TABLE_ABSENT};
+	struct item_spec spec = {
+		.key = pair->key,
+		.value = pair->value,
+		.expire_ms = pair->expires ? (uint64_t)pair->expire_ms : 0,
+	};
+
+	if (!table_reserve(t, pair->key.len + pair->value.len + ITEM_BYTES) ||
+	    !new_blob(t, pair->value, &spec.blob))
+		return -ENOMEM;
+	change.item = table_item_new(t, &spec);
+	if (!change.item) {
+		blob_unref(spec.blob);
+		return -ENOMEM;
+	}
+	enum table_status status = table_commit_one(t, &change);
+
+	if (status == TABLE_OK)
+		return 0;
+	table_item_discard(t, change.item);
+	return status == TABLE_CONFLICT ? -EEXIST : -ENOMEM;
+}
+
+static int say_why(const struct rdb_reader *reader, const struct rdb_pair *pair, int error,
+		   char *why)
+{
+	char key[RDB_KEY_SHOWN + 1];
+
+	rdb_key_text(pair->key, key);
+	if (error == -EEXIST) {
+		snprintf(why, SNAP_WHY_MAX, "before byte %" PRIu64 ": key \"%s\" comes twice",
+			 reader->offset, key);
+		return -EINVAL;
+	}
+	snprintf(why, SNAP_WHY_MAX,
+		 "before byte %" PRIu64 ": there is no room under maxmemory from key \"%s\" on",
+		 reader->offset, key);
+	return error;
+}
+
+int snap_load(struct rdb_reader *reader, const struct snap_load_config *config,
+	      struct snap_load_result *result, char why[SNAP_WHY_MAX])
+{
+	enum rdb_result found;
+	struct rdb_pair pair;
+	uint64_t count = 0;
+	int error = 0;
+
+	*result = (struct snap_load_result){0};
+	while ((found = rdb_next(reader, &pair)) == RDB_PAIR) {
+		if (count++ % KEYS_PER_TICK == 0) {
+			(void)table_housekeep(config->t, UPKEEP_NS);
+			rcu_quiescent();
+			config->tick(config->tick_arg, reader, result);
+		}
+		if (pair.expires && pair.expire_ms <= (int64_t)config->wall_ms) {
+			result->expired++;
+			continue;
+		}
+		error = commit(config->table, config->t, &pair);
+		if (error)
+			return say_why(reader, &pair, error, why);
+		result->loaded++;
+	}
+	result->libraries = reader->libraries;
+	result->bytes = reader->offset;
+	if (found == RDB_DONE)
+		return 0;
+	snprintf(why, SNAP_WHY_MAX, "%s", reader->why);
+	return -EINVAL;
+}
+
+/* --- a file --- */
+
+struct loading {
+	const char *path;
+	struct table_thread *t;
+	uint64_t file_bytes, said_ns;
+};
+
+static void set_time(struct table_thread *t, uint64_t now_ns)
+{
+	table_set_time(t, clock_wall_us(now_ns) / 1000, now_ns);
+}
+
+static void on_tick(void *arg, const struct rdb_reader *reader,
+		    const struct snap_load_result *result)
+{
+	struct loading *loading = arg;
+	uint64_t now_ns = clock_now_ns();
+
+	set_time(loading->t, now_ns);
+	if (now_ns - loading->said_ns < PROGRESS_NS)
+		return;
+	loading->said_ns = now_ns;
+	log_notice("loading %s: %" PRIu64 " of %" PRIu64 " MiB, %" PRIu64 " keys", loading->path,
+		   reader->offset >> 20, loading->file_bytes >> 20, result->loaded);
+}
+
+static ssize_t read_file(void *arg, void *to, size_t len)
+{
+	ssize_t got;
+
+	do
+		got = read(*(const int *)arg, to, len);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+static int load_opened(int fd, struct loading *loading, struct table *table,
+		       struct snap_load_result *result, char *why)
+{
+	uint64_t start_ns = clock_now_ns();
+	struct rdb_reader reader;
+	int error;
+
+	loading->t = table_thread_open(table, true);
+	loading->said_ns = start_ns;
+	error = loading->t ? rdb_reader_init(&reader, read_file, &fd, ITEM_KEY_MAX, ITEM_VALUE_MAX)
+			   : -ENOMEM;
+	if (error == 0) {
+		set_time(loading->t, start_ns);
+		const struct snap_load_config config = {
+			.table = table,
+			.t = loading->t,
+			.wall_ms = clock_wall_us(start_ns) / 1000,
+			.tick = on_tick,
+			.tick_arg = loading,
+		};
+
+		error = snap_load(&reader, &config, result, why);
+		rdb_reader_fini(&reader);
+	} else {
+		snprintf(why, SNAP_WHY_MAX, "%s", strerror(-error));
+	}
+	if (loading->t)
+		table_thread_close(loading->t);
+	if (error == 0)
+		log_notice("loaded %s: %" PRIu64 " keys in %.1f s, %" PRIu64 " had expired",
+			   loading->path, result->loaded,
+			   (double)(clock_now_ns() - start_ns) / NS_PER_S, result->expired);
+	if (error == 0 && result->libraries > 0)
+		log_warning("%s: %u function libraries are left out, as there are no functions",
+			    loading->path, result->libraries);
+	return error;
+}
+
+int snap_load_file(const char *path, struct table *table, struct snap_load_result *result,
+		   char why[SNAP_WHY_MAX])
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // of a pipe nobody may write
+	struct loading loading = {.path = path};
+	struct stat stat;
+	int error;
+
+	if (fd < 0 || fstat(fd, &stat) != 0) {
+		error = -errno;
+		snprintf(why, SNAP_WHY_MAX, "%s", strerror(-error));
+	} else if (!S_ISREG(stat.st_mode)) {
+		error = -EINVAL;
+		snprintf(why, SNAP_WHY_MAX, "is not a file");
+	} else {
+		loading.file_bytes = (uint64_t)stat.st_size;
+		error = load_opened(fd, &loading, table, result, why);
+	}
+	if (fd >= 0)
+		close(fd);
+	return error;
+}

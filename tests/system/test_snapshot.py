@@ -1,0 +1,228 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Snapshots: what redis-server makes of them, what is in them under load, and what a kill leaves."""
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+
+import redis
+
+import harness
+from harness import Appliance, Checks, sh, wait_for
+from test_seed import FAR_MS, Redis
+
+PAIRS = 300
+
+
+class Saving(Appliance):
+    """Saves into a folder of its own; `found` is what it had loaded before the harness emptied it."""
+
+    def __init__(self, folder, *options, workers=1):
+        super().__init__("af_packet", workers, workers, ("--dir", folder, *options))
+        self.path = os.path.join(folder, "dump.rdb")
+        self.found = None
+
+    def warm_up(self):
+        with client() as c:
+            self.found = contents(c)
+        super().warm_up()
+
+
+@contextlib.contextmanager
+def client():
+    c = redis.Redis(harness.SERVER, 6379)
+    yield c
+    c.connection_pool.disconnect()
+
+
+def contents(c):
+    keys = list(c.scan_iter(count=1000))
+    pipe = c.pipeline(transaction=False)
+    for key in keys:
+        pipe.get(key)
+        pipe.pexpiretime(key)
+    found = pipe.execute()
+    return {key: (found[2 * i], found[2 * i + 1]) for i, key in enumerate(keys)}
+
+
+def fill(c):
+    choice = random.Random(5)
+    pipe = c.pipeline(transaction=False)
+    for i in range(5000):
+        pipe.set(b"key:%d" % i, choice.randbytes(choice.randrange(200)), pxat=FAR_MS + i if i % 3 == 0 else None)
+        pipe.set(b"number:%d" % i, choice.randrange(-1 << 33, 1 << 33))
+    for length in (0, 20, 21, 4096, 4097, 70000, 5 << 20):
+        pipe.set(b"words:%d" % length, (b"cache appliance " * (length // 16 + 1))[:length])
+        pipe.set(b"random:%d" % length, choice.randbytes(length))
+    pipe.execute()
+
+
+def save(c):
+    """A BGSAVE from its begin to its end."""
+    before = c.info("persistence")["rdb_saves"]
+    assert c.execute_command("BGSAVE") in (b"Background saving started", True)
+    wait_for(lambda: not c.info("persistence")["rdb_bgsave_in_progress"], 60, "end of BGSAVE")
+    info = c.info("persistence")
+    assert info["rdb_last_bgsave_status"] == "ok" and info["rdb_saves"] == before + 1, info
+
+
+def check_file(path):
+    done = subprocess.run(["redis-check-rdb", path], capture_output=True, text=True)
+    assert done.returncode == 0 and "RDB looks OK" in done.stdout, done.stdout + done.stderr
+
+
+def loaded_by_redis(path):
+    """What redis-server finds in a copy of it."""
+    with Redis() as server:
+        shutil.copy(path, server.path)
+        server.client.execute_command("DEBUG", "RELOAD", "NOSAVE")
+        return contents(server.client)
+
+
+def check_redis_loads_it():
+    with tempfile.TemporaryDirectory() as folder, Saving(folder) as appliance, client() as c:
+        fill(c)
+        last = c.lastsave()
+        time.sleep(1.1)
+        save(c)
+        assert c.lastsave() > last
+        check_file(appliance.path)
+        assert loaded_by_redis(appliance.path) == contents(c)
+        assert c.save()
+        check_file(appliance.path)
+        assert os.listdir(folder) == ["dump.rdb"]
+
+
+def write_pairs(stop, at):
+    """Pairs of equal numbers, in one step each; and one number after another."""
+    choice = random.Random(at)
+    count = 0
+    with client() as c:
+        while not stop.is_set():
+            count += 1
+            pair = choice.randrange(PAIRS)
+            c.mset({f"a:{at}:{pair}": count, f"b:{at}:{pair}": count})
+            c.set(f"first:{at}", "%012d" % count)
+            c.set(f"second:{at}", "%012d" % count)
+            c.delete(f"gone:{at}:{choice.randrange(PAIRS)}")
+            c.set(f"gone:{at}:{choice.randrange(PAIRS)}", "x" * choice.randrange(9000))
+
+
+def check_one_moment():
+    """Two workers, four writers: whole pairs, and no number without the one before."""
+    stop = threading.Event()
+    writers = [threading.Thread(target=write_pairs, args=(stop, at)) for at in range(4)]
+    with tempfile.TemporaryDirectory() as folder, Saving(folder, workers=2) as appliance, client() as c:
+        fill(c)
+        for writer in writers:
+            writer.start()
+        try:
+            for _ in range(8):
+                save(c)
+                found = loaded_by_redis(appliance.path)
+                for at in range(4):
+                    for pair in range(PAIRS):
+                        assert found.get(b"a:%d:%d" % (at, pair)) == found.get(b"b:%d:%d" % (at, pair))
+                    first, second = (int(found.get(name % at, ("0",))[0]) for name in (b"first:%d", b"second:%d"))
+                    assert second <= first <= second + 1, (first, second)
+        finally:
+            stop.set()
+            for writer in writers:
+                writer.join()
+
+
+def check_restart():
+    """What was saved is there again; what was not, is not. A later seed makes no difference."""
+    with tempfile.TemporaryDirectory() as folder:
+        with Saving(folder) as appliance, client() as c:
+            assert appliance.found == {}
+            fill(c)
+            saved = contents(c)
+            save(c)
+            c.set("late", "x")
+        with Saving(folder, "--seed", "/nowhere.rdb") as appliance, client() as c:
+            assert appliance.found == saved
+        with open(appliance.path, "r+b") as f:
+            f.truncate(os.path.getsize(appliance.path) - 1)
+        try:
+            with Saving(folder):
+                raise AssertionError("a damaged file was taken")
+        except RuntimeError as error:
+            assert "ends too early" in str(error) and "ended with 1" in str(error), error
+
+
+def check_kill():
+    """At whatever moment: the file before or the new one, whole, and a start that loads it."""
+    choice = random.Random(3)
+    with tempfile.TemporaryDirectory() as folder:
+        for round_number in range(6):
+            with Saving(folder) as appliance, client() as c:
+                assert round_number == 0 or b"round" in appliance.found
+                fill(c)
+                c.set("round", round_number)
+                if round_number == 0:
+                    save(c)
+                c.execute_command("BGSAVE")
+                time.sleep(choice.random() * 0.2)
+                appliance.process.kill()
+                appliance.process.wait()
+            check_file(appliance.path)
+
+
+def check_full_disk():
+    """Fails, says so, and leaves what was there."""
+    with tempfile.TemporaryDirectory() as folder:
+        sh("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder)
+        try:
+            with Saving(folder) as appliance, client() as c:
+                c.set("small", "x")
+                save(c)
+                c.set("large", os.urandom(2 << 20))
+                c.execute_command("BGSAVE")
+                wait_for(lambda: c.info("persistence")["rdb_last_bgsave_status"] == "err", 30, "failure")
+                try:
+                    c.save()
+                    raise AssertionError("saved on a full disk")
+                except redis.ResponseError as error:
+                    assert "No space left" in str(error), error
+                assert os.listdir(folder) == ["dump.rdb"]
+                c.delete("large")
+                save(c)
+                check_file(appliance.path)
+        finally:
+            sh("umount", folder)
+
+
+def check_flush():
+    """FLUSHALL ends a snapshot, as in redis; the next one is good."""
+    with tempfile.TemporaryDirectory() as folder, Saving(folder) as appliance, client() as c:
+        for _ in range(5):
+            fill(c)
+            c.execute_command("BGSAVE")
+            c.flushall()
+            wait_for(lambda: not c.info("persistence")["rdb_bgsave_in_progress"], 60, "end of BGSAVE")
+        c.set("after", "x")
+        save(c)
+        assert set(loaded_by_redis(appliance.path)) == {b"after"}
+
+
+def main():
+    harness.require_root()
+    checks = Checks()
+    checks.run("redis-server loads it", check_redis_loads_it)
+    checks.run("one moment of two workers", check_one_moment)
+    checks.run("a restart", check_restart)
+    checks.run("kill -9", check_kill)
+    checks.run("a full disk", check_full_disk)
+    checks.run("FLUSHALL", check_flush)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
