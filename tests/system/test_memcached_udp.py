@@ -53,8 +53,9 @@ class Memcached:
     """The real one, in the client's namespace."""
 
     def __enter__(self):
-        self.process = subprocess.Popen(["memcached", "-u", "root", "-l", "127.0.0.1", "-p", str(PEER_PORT), "-U",
-                                         str(PEER_PORT)])
+        # One thread: with several, what ends a request that was cut may come to another one.
+        self.process = subprocess.Popen(["memcached", "-u", "root", "-t", "1", "-l", "127.0.0.1", "-p", str(PEER_PORT),
+                                         "-U", str(PEER_PORT)])
         wait_for(lambda: self.reachable(), 10, "memcached")
         return self
 
