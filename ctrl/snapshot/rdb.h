@@ -33,6 +33,14 @@ enum rdb_opcode {
 
 #define RDB_TYPE_STRING 0
 
+/*
+ * What memcached's clients know of the next pair, as an RDB_AUX that redis passes over: the unique
+ * (7 bytes, little-endian), then flags unless they are 0 (4 bytes).
+ */
+#define RDB_AUX_MEMCACHED  "mc"
+#define RDB_UNIQUE_BYTES   7
+#define RDB_MC_FLAGS_BYTES 4
+
 enum rdb_length {
 	RDB_LEN_6BIT,
 	RDB_LEN_14BIT,

@@ -101,16 +101,24 @@ static bool take_byte(struct rdb_reader *r, uint8_t *byte)
 	return take(r, byte, 1);
 }
 
-/* Little-endian, as many of the lower bytes as `len`. */
+/* Little-endian. */
+static uint64_t load_le(const uint8_t *from, size_t len)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < len; i++)
+		value |= (uint64_t)from[i] << (8 * i);
+	return value;
+}
+
+/* As many of the lower bytes as `len`. */
 static bool take_le(struct rdb_reader *r, uint64_t *value, size_t len)
 {
 	uint8_t bytes[8];
 
-	*value = 0;
 	if (!take(r, bytes, len))
 		return false;
-	for (size_t i = 0; i < len; i++)
-		*value |= (uint64_t)bytes[i] << (8 * i);
+	*value = load_le(bytes, len);
 	return true;
 }
 
@@ -369,10 +377,20 @@ static bool skip_lengths(struct rdb_reader *r, uint32_t count, uint64_t *first)
 	return true;
 }
 
-/* Who wrote it, and with what settings; nothing that this server has a use for. */
-static bool skip_aux(struct rdb_reader *r)
+/* Of the next pair; all others say who wrote the file, and with what settings. */
+static bool take_aux(struct rdb_reader *r, struct rdb_pair *pair)
 {
-	return take_string(r, &r->value, r->value_max) && take_string(r, &r->value, r->value_max);
+	if (!take_string(r, &r->key, r->value_max) || !take_string(r, &r->value, r->value_max))
+		return false;
+	if (!slice_equal(slice_of(r->key.ptr, r->key.len), SLICE_LITERAL(RDB_AUX_MEMCACHED)))
+		return true;
+	if (r->value.len != RDB_UNIQUE_BYTES &&
+	    r->value.len != RDB_UNIQUE_BYTES + RDB_MC_FLAGS_BYTES)
+		return bad(r, "%zu bytes of flags and unique: 7 or 11 are possible", r->value.len);
+	pair->mc_unique = load_le(r->value.ptr, RDB_UNIQUE_BYTES);
+	pair->mc_flags =
+		(uint32_t)load_le(r->value.ptr + RDB_UNIQUE_BYTES, r->value.len - RDB_UNIQUE_BYTES);
+	return true;
 }
 
 static bool skip_library(struct rdb_reader *r)
@@ -413,7 +431,7 @@ static bool take_opcode(struct rdb_reader *r, uint8_t opcode, struct rdb_pair *p
 	case RDB_FREQ:
 		return take_le(r, &value, 1);
 	case RDB_AUX:
-		return skip_aux(r);
+		return take_aux(r, pair);
 	case RDB_FUNCTION2:
 		return skip_library(r);
 	case RDB_MODULE_AUX:

@@ -47,7 +47,9 @@ struct rdb_reader {
 struct rdb_pair {
 	struct slice key, value; // good until the next call
 	bool expires;
-	int64_t expire_ms; // Unix time, if so
+	int64_t expire_ms;  // Unix time, if so
+	uint64_t mc_unique; // 0: not said
+	uint32_t mc_flags;
 };
 
 enum rdb_result {

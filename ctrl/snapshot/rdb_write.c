@@ -188,6 +188,18 @@ void rdb_write_header(struct rdb_writer *w, uint64_t now_s, uint64_t keys, uint6
 	put_length(w, keys_expiring);
 }
 
+void rdb_write_memcached(struct rdb_writer *w, uint64_t unique, uint32_t flags)
+{
+	uint8_t bytes[RDB_UNIQUE_BYTES + RDB_MC_FLAGS_BYTES];
+
+	for (uint32_t i = 0; i < RDB_UNIQUE_BYTES; i++)
+		bytes[i] = (uint8_t)(unique >> (8 * i));
+	for (uint32_t i = 0; i < RDB_MC_FLAGS_BYTES; i++)
+		bytes[RDB_UNIQUE_BYTES + i] = (uint8_t)(flags >> (8 * i));
+	put_aux(w, RDB_AUX_MEMCACHED,
+		slice_of(bytes, RDB_UNIQUE_BYTES + (flags ? RDB_MC_FLAGS_BYTES : 0)));
+}
+
 void rdb_write_pair(struct rdb_writer *w, struct slice key, struct slice value, uint64_t expire_ms)
 {
 	if (expire_ms) {

@@ -39,6 +39,9 @@ void rdb_writer_fini(struct rdb_writer *w);
 /* What is said of the whole file: its time, and about how many keys come. First of all. */
 void rdb_write_header(struct rdb_writer *w, uint64_t now_s, uint64_t keys, uint64_t keys_expiring);
 
+/* What the next pair is to memcached's clients. unique: 56 bits. */
+void rdb_write_memcached(struct rdb_writer *w, uint64_t unique, uint32_t flags);
+
 /* expire_ms: Unix time, 0: never. */
 void rdb_write_pair(struct rdb_writer *w, struct slice key, struct slice value, uint64_t expire_ms);
 

@@ -47,6 +47,7 @@ static int commit(struct table *table, struct table_thread *t, const struct rdb_
 		.key = pair->key,
 		.value = pair->value,
 		.expire_ms = pair->expires ? (uint64_t)pair->expire_ms : 0,
+		.mc_flags = pair->mc_flags,
 	};
 
 	if (!table_reserve(t, pair->key.len + pair->value.len + ITEM_BYTES) ||
@@ -57,7 +58,7 @@ static int commit(struct table *table, struct table_thread *t, const struct rdb_
 		blob_unref(spec.blob);
 		return -ENOMEM;
 	}
-	enum table_status status = table_commit_one(t, &change);
+	enum table_status status = table_restore_one(t, &change, pair->mc_unique);
 
 	if (status == TABLE_OK)
 		return 0;

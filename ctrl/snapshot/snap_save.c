@@ -72,6 +72,8 @@ static void on_item(void *arg, const struct item *item)
 {
 	struct saving *saving = arg;
 
+	if (saving->config->memcached)
+		rdb_write_memcached(&saving->writer, item_version(item), item_mc_flags(item));
 	rdb_write_pair(&saving->writer, item_key(item), item_value(item), item_expire_ms(item));
 	saving->result->keys++;
 }

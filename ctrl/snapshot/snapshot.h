@@ -64,6 +64,7 @@ struct snap_save_config {
 	struct table *table;
 	uint64_t buffer_bytes; // for such copies
 	bool compress;
+	bool memcached;           // with uniques and flags
 	const _Atomic bool *stop; // set: give up
 };
 

@@ -130,7 +130,9 @@ static void follow_up(struct table_thread *t, const struct table_change *change)
 		table__note_change(t, change->item ? 1 : -1);
 }
 
-enum table_status table_commit_one(struct table_thread *t, struct table_change *change)
+/* `restored`: the version to be; 0: the next one. */
+static enum table_status commit_one(struct table_thread *t, struct table_change *change,
+				    uint64_t restored)
 {
 	REQUIRE(t->may_write);
 	enum table_status status = TABLE_OK;
@@ -153,18 +155,32 @@ enum table_status table_commit_one(struct table_thread *t, struct table_change *
 	} else if (!place.slot && !table__room(t, b, 1)) {
 		status = TABLE_NO_MEMORY;
 	} else {
-		stamp.version = table__version_next(t, stamp.version, stamp.flushed);
+		stamp.version = restored > stamp.flushed
+					? restored
+					: table__version_next(t, stamp.version, stamp.flushed);
 		if (change->item)
 			item__set_version(change->item, stamp.version);
 		publish(t, b, change, &place, &stamp, &hdr);
 		if (!change->item && (hdr & HDR_CHAIN))
 			table__compact(t, b);
-		table__unlock(b, hdr, stamp.version);
+		table__unlock(b, hdr,
+			      stamp.version > hdr_version(hdr) ? stamp.version : hdr_version(hdr));
 		follow_up(t, change);
 		return TABLE_OK;
 	}
 	table__unlock(b, hdr, hdr_version(hdr));
 	return status;
+}
+
+enum table_status table_commit_one(struct table_thread *t, struct table_change *change)
+{
+	return commit_one(t, change, 0);
+}
+
+enum table_status table_restore_one(struct table_thread *t, struct table_change *change,
+				    uint64_t version)
+{
+	return commit_one(t, change, version <= counter_read(&t->clock) ? version : 0);
 }
 
 static int compare_ops(const void *a, const void *b)

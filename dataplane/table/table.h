@@ -230,6 +230,13 @@ struct table_change {
 MUST_USE enum table_status table_commit_one(struct table_thread *t, struct table_change *change);
 
 /*
+ * The same with a version that the item has had before, for filling a table: its clients' uniques
+ * stay good. One that is not of the past (or 0) is not taken, and the item gets a new one.
+ */
+MUST_USE enum table_status table_restore_one(struct table_thread *t, struct table_change *change,
+					     uint64_t version);
+
+/*
  * The same of an item by this spec, but stored over what is there (T1), for a third of the cost.
  * False, and nothing has been done: there is no live item, or it is the first one of its key, has
  * another length or other options, or is long; an item is to be made and committed. change->item

@@ -5,7 +5,9 @@
 import contextlib
 import os
 import random
+import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -73,7 +75,7 @@ def save(c):
 
 
 def check_file(path):
-    done = subprocess.run(["redis-check-rdb", path], capture_output=True, text=True)
+    done = subprocess.run(["redis-check-rdb", path], capture_output=True, text=True, errors="replace")
     assert done.returncode == 0 and "RDB looks OK" in done.stdout, done.stdout + done.stderr
 
 
@@ -157,6 +159,44 @@ def check_restart():
             assert "ends too early" in str(error) and "ended with 1" in str(error), error
 
 
+def ask(line, end=b"END\r\n"):
+    with socket.create_connection((harness.SERVER, 11211), 10) as s:
+        s.sendall(line)
+        reply = b""
+        while not reply.endswith(end):
+            reply += s.recv(65536)
+    return reply
+
+
+class Memcached(Saving):
+    def warm_up(self):
+        self.reply = ask(b"gets one two three\r\n")
+        if b"one" in self.reply:
+            unique = re.search(rb"VALUE one \d+ 1 (\d+)", self.reply)[1]
+            self.stored = ask(b"cas one 7 0 1 %s\r\nb\r\n" % unique, b"\r\n")
+            self.late = ask(b"cas one 7 0 1 %s\r\nc\r\n" % unique, b"\r\n")
+        super().warm_up()
+
+
+def check_memcached():
+    """Flags and uniques are what they were, and a cas with one from before the restart works, once."""
+    with tempfile.TemporaryDirectory() as folder:
+        with Memcached(folder), client() as c:
+            assert ask(b"set one 5 0 1\r\na\r\n", b"\r\n") == b"STORED\r\n"
+            assert ask(b"set two 0 1000 1\r\na\r\n", b"\r\n") == b"STORED\r\n"
+            c.set("three", "z")
+            before = ask(b"gets one two three\r\n")
+            save(c)
+        with Memcached(folder) as appliance:
+            assert appliance.reply == before, (appliance.reply, before)
+            assert appliance.stored == b"STORED\r\n" and appliance.late == b"EXISTS\r\n"
+        with Saving(folder, "--snapshot-memcached", "no") as appliance, client() as c:
+            c.set("plain", "x")
+            save(c)
+            with open(appliance.path, "rb") as f:
+                assert b"mc" not in f.read()
+
+
 def check_kill():
     """At whatever moment: the file before or the new one, whole, and a start that loads it."""
     choice = random.Random(3)
@@ -218,6 +258,7 @@ def main():
     checks.run("redis-server loads it", check_redis_loads_it)
     checks.run("one moment of two workers", check_one_moment)
     checks.run("a restart", check_restart)
+    checks.run("flags and uniques of memcached's clients", check_memcached)
     checks.run("kill -9", check_kill)
     checks.run("a full disk", check_full_disk)
     checks.run("FLUSHALL", check_flush)

@@ -53,6 +53,10 @@ static const struct rdb_case cases[] = {
 	 V5("\0\1k\xc3\5\x0a\0a\xe0\0"
 	    "\0" END),
 	 "k=aaaaaaaaaa;", NULL},
+	{"flags and unique", V5("\xfa\2mc\x0b\1\2\0\0\0\0\0\5\0\0\0\0\1k\1v\0\1l\1w" END),
+	 "k=v#513/5;l=w;", NULL},
+	{"a unique", V5("\xfa\2mc\7\1\0\0\0\0\0\0\0\1k\1v" END), "k=v#1/0;", NULL},
+	{"half a unique", V5("\xfa\2mc\3\1\0\0\0\1k\1v" END), "", "3 bytes of flags"},
 	{"an expiry in ms", V5("\xfc\xe8\3\0\0\0\0\0\0\0\1k\1v" END), "k=v@1000;", NULL},
 	{"an expiry in s", V5("\xfd\2\0\0\0\0\1k\1v" END), "k=v@2000;", NULL},
 	{"an expiry is one pair's", V5("\xfd\2\0\0\0\0\1k\1v\0\1l\1w" END), "k=v@2000;l=w;", NULL},
@@ -136,6 +140,9 @@ static enum rdb_result read_all(struct slice file, size_t piece, char *pairs, si
 		if (pair.expires)
 			len += (size_t)snprintf(pairs + len, room - len, "@%lld",
 						(long long)pair.expire_ms);
+		if (pair.mc_unique)
+			len += (size_t)snprintf(pairs + len, room - len, "#%llu/%u",
+						(unsigned long long)pair.mc_unique, pair.mc_flags);
 		len += (size_t)snprintf(pairs + len, room - len, ";");
 	}
 	snprintf(why, RDB_WHY_MAX, "%s", reader.why);

@@ -111,6 +111,24 @@ static void test_rdb_write_of_the_expiry(void **state)
 	free(file);
 }
 
+static void test_rdb_write_of_flags_and_uniques(void **state)
+{
+	struct rdb_writer w;
+	struct file *file = begin(&w, true);
+	uint64_t before = w.bytes;
+
+	rdb_write_memcached(&w, 0x07060504030201, 0);
+	rdb_write_memcached(&w, 0x37363534333231, 0x44434241); // digits and letters
+	assert_int_equal(rdb_write_end(&w), 0);
+	assert_memory_equal(file->bytes + before,
+			    "\xfa\2mc\7\1\2\3\4\5\6\7"
+			    "\xfa\2mc\x0b"
+			    "1234567ABCD",
+			    28);
+	rdb_writer_fini(&w);
+	free(file);
+}
+
 static void fill(uint8_t *value, size_t len, uint32_t kind)
 {
 	uint32_t random = 12345;
@@ -181,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rdb_write_of_short_strings),
 		cmocka_unit_test(test_rdb_write_of_the_expiry),
+		cmocka_unit_test(test_rdb_write_of_flags_and_uniques),
 		cmocka_unit_test(test_rdb_write_is_read_back),
 		cmocka_unit_test(test_rdb_write_keeps_the_first_error),
 	};

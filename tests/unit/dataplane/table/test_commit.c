@@ -244,6 +244,43 @@ static void test_commit_thousands_of_keys_at_once(void **state)
 	fixture_close(&f);
 }
 
+static uint64_t restored(struct fixture *f, const char *key, uint64_t version)
+{
+	struct table_change change = {.key = fixture_key(f, key),
+				      .expected = TABLE_ABSENT,
+				      .item = fixture_item(f, key, "v", 0)};
+
+	assert_int_equal(table_restore_one(f->t, &change, version), TABLE_OK);
+	assert_int_equal(item_version(fixture_find(f, key)), change.version);
+	return change.version;
+}
+
+/* Versions of the past stay; what comes after them, in their bucket too, is newer (T4). */
+static void test_restore_keeps_versions_of_the_past(void **state)
+{
+	struct fixture f;
+
+	fixture_open_small(&f);
+	const uint64_t now = counter_read(&f.t->clock);
+
+	assert_int_equal(restored(&f, "one", now - 5), now - 5);
+	assert_int_equal(restored(&f, "two", 1), 1);
+	assert_int_equal(restored(&f, "three", now), now);
+	assert_true(restored(&f, "none", 0) > now);
+	assert_true(restored(&f, "future", VERSION_MAX) < now + 100);
+	fixture_set(&f, "two", "w");
+	assert_true(item_version(fixture_find(&f, "two")) > now);
+	struct table_change again = {.key = fixture_key(&f, "one"),
+				     .expected = TABLE_ABSENT,
+				     .item = fixture_item(&f, "one", "v", 0)};
+
+	assert_int_equal(table_restore_one(f.t, &again, 7), TABLE_CONFLICT);
+	table_item_discard(f.t, again.item);
+	table_flush(f.t);
+	assert_true(restored(&f, "four", 9) > now); // a flush hides what is older
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +290,7 @@ int main(void)
 			test_commit_key_repeated_half_a_million_times_is_looked_at_once_each),
 		cmocka_unit_test(test_commit_version_rises_and_is_shared),
 		cmocka_unit_test(test_commit_thousands_of_keys_at_once),
+		cmocka_unit_test(test_restore_keeps_versions_of_the_past),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
