@@ -13,8 +13,8 @@
 
 /*
  * liburcu's lock-free hash table: as small at first as ours and growing by itself, or with all the
- * buckets that it will want. One thread uses the map, and what it replaces is freed at once: the
- * grace period that a server would wait for is not charged.
+ * buckets that it will want. One thread uses the map; what it replaces is freed by the thousands,
+ * after a grace period, which costs it next to nothing.
  */
 
 struct lfht_item {
@@ -23,8 +23,19 @@ struct lfht_item {
 	char value[BENCH_VALUE_BYTES];
 };
 
+#define LIMBO_ITEMS 65536
+
+/* What has been unlinked: the thread that resizes the table may be looking at it. */
+struct limbo {
+	struct lfht_item *items[LIMBO_ITEMS];
+	uint32_t count;
+	uint64_t tag; // of RCU, when it was full
+};
+
 struct bench_map {
 	struct cds_lfht *table;
+	struct limbo limbo[2]; // one is filled, the other one waits
+	uint32_t filled;
 };
 
 static const struct hash_key hash_key = {1, 2};
@@ -48,6 +59,28 @@ static struct bench_map *open_map(uint64_t keys)
 	return map;
 }
 
+static void free_limbo(struct limbo *limbo)
+{
+	for (uint32_t i = 0; i < limbo->count; i++)
+		bench_peer_free(limbo->items[i]);
+	limbo->count = 0;
+}
+
+static void retire(struct bench_map *map, struct cds_lfht_node *node)
+{
+	struct limbo *limbo = &map->limbo[map->filled];
+
+	limbo->items[limbo->count++] = CONTAINER_OF(node, struct lfht_item, node);
+	if (limbo->count < LIMBO_ITEMS)
+		return;
+	limbo->tag = rcu_tag();
+	map->filled ^= 1;
+	limbo = &map->limbo[map->filled];
+	while (limbo->count > 0 && !rcu_done(limbo->tag))
+		rcu_quiescent();
+	free_limbo(limbo);
+}
+
 static void close_map(struct bench_map *map)
 {
 	struct cds_lfht_iter iter;
@@ -57,9 +90,12 @@ static void close_map(struct bench_map *map)
 	while ((node = cds_lfht_iter_get_node(&iter))) {
 		cds_lfht_next(map->table, &iter);
 		cds_lfht_del(map->table, node);
-		bench_peer_free(CONTAINER_OF(node, struct lfht_item, node));
+		retire(map, node);
 	}
 	rcu_offline();
+	rcu_wait();
+	free_limbo(&map->limbo[0]);
+	free_limbo(&map->limbo[1]);
 	cds_lfht_destroy(map->table, NULL);
 	rcu_online();
 	free(map);
@@ -102,7 +138,7 @@ static void set(struct bench_map *map, const struct bench_batch *batch)
 		old = cds_lfht_add_replace(map->table, hash_of(item->key), match, item->key,
 					   &item->node);
 		if (old)
-			bench_peer_free(CONTAINER_OF(old, struct lfht_item, node));
+			retire(map, old);
 	}
 }
 
@@ -115,7 +151,7 @@ static void delete_batch(struct bench_map *map, const struct bench_batch *batch)
 		cds_lfht_lookup(map->table, hash_of(batch->text[i]), match, batch->text[i], &iter);
 		node = cds_lfht_iter_get_node(&iter);
 		if (node && cds_lfht_del(map->table, node) == 0)
-			bench_peer_free(CONTAINER_OF(node, struct lfht_item, node));
+			retire(map, node);
 	}
 }
 
