@@ -81,21 +81,37 @@ static void retire(struct bench_map *map, struct cds_lfht_node *node)
 	free_limbo(limbo);
 }
 
-static void close_map(struct bench_map *map)
+/* Unlinked all in one critical section, as the iterator wants it, and linked by their values. */
+static struct lfht_item *unlink_all(struct bench_map *map)
 {
+	struct lfht_item *all = NULL;
 	struct cds_lfht_iter iter;
 	struct cds_lfht_node *node;
 
 	cds_lfht_first(map->table, &iter);
 	while ((node = cds_lfht_iter_get_node(&iter))) {
+		struct lfht_item *item = CONTAINER_OF(node, struct lfht_item, node);
+
 		cds_lfht_next(map->table, &iter);
 		cds_lfht_del(map->table, node);
-		retire(map, node);
+		memcpy(item->value, &all, sizeof(all));
+		all = item;
 	}
-	rcu_offline();
+	return all;
+}
+
+static void close_map(struct bench_map *map)
+{
+	struct lfht_item *item = unlink_all(map), *next;
+
 	rcu_wait();
+	for (; item; item = next) {
+		memcpy(&next, item->value, sizeof(next));
+		bench_peer_free(item);
+	}
 	free_limbo(&map->limbo[0]);
 	free_limbo(&map->limbo[1]);
+	rcu_offline();
 	cds_lfht_destroy(map->table, NULL);
 	rcu_online();
 	free(map);
