@@ -199,8 +199,8 @@ int snap_save(const struct snap_save_config *config, struct snap_save_result *re
 	int error = 0;
 
 	*result = (struct snap_save_result){0};
-	if (snprintf(aside, sizeof(aside), "%s.%d.temp", config->path, (int)getpid()) >=
-	    (int)sizeof(aside))
+	// Always the same name: what a kill leaves is overwritten by the next save.
+	if (snprintf(aside, sizeof(aside), "%s.temp", config->path) >= (int)sizeof(aside))
 		error = -ENAMETOOLONG;
 	if (error == 0)
 		saving.fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);

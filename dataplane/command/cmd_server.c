@@ -11,6 +11,14 @@
 
 #define DEBUG_SLEEP_MAX_S 60 // seconds; longer would look like a dead server to its supervisor
 
+static void ask_host(struct cmd_call *call, void (*ask)(void *host, struct reply *r))
+{
+	if (ask)
+		ask(call->thread->host, call->reply);
+	else
+		cmd__no_host(call);
+}
+
 void cmd_time(struct cmd_call *call)
 {
 	uint64_t now_us = call->thread->now_us;
@@ -64,12 +72,7 @@ void cmd_config_set(struct cmd_call *call)
 
 void cmd_config_rewrite(struct cmd_call *call)
 {
-	const struct cmd_host_ops *ops = cmd__host_ops(call);
-
-	if (ops->config_rewrite)
-		ops->config_rewrite(call->thread->host, call->reply);
-	else
-		cmd__no_host(call);
+	ask_host(call, cmd__host_ops(call)->config_rewrite);
 }
 
 void cmd_config_resetstat(struct cmd_call *call)
@@ -98,14 +101,6 @@ void cmd_config_help(struct cmd_call *call)
 	};
 
 	cmd__help(call, lines, ARRAY_COUNT(lines));
-}
-
-static void ask_host(struct cmd_call *call, void (*ask)(void *host, struct reply *r))
-{
-	if (ask)
-		ask(call->thread->host, call->reply);
-	else
-		cmd__no_host(call);
 }
 
 void cmd_save(struct cmd_call *call)

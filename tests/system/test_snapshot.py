@@ -213,6 +213,9 @@ def check_kill():
                 appliance.process.kill()
                 appliance.process.wait()
             check_file(appliance.path)
+        with Saving(folder), client() as c:
+            save(c)
+        assert os.listdir(folder) == ["dump.rdb"]
 
 
 def check_full_disk():

@@ -116,6 +116,16 @@ static void let_cut_come(struct fixture *f)
 	rcu_wait();
 }
 
+/* What is changed from here on is not in it. */
+static struct table_snapshot *begin_walk(struct fixture *f, uint64_t buffer)
+{
+	struct table_snapshot *s = begin(f, buffer);
+
+	assert_true(table_snapshot_confirm(s, f->now_ns));
+	let_cut_come(f);
+	return s;
+}
+
 static void assert_taken(const struct taken *taken, const struct model *expected)
 {
 	for (uint32_t i = 0; i < KEYS; i++) {
@@ -225,10 +235,8 @@ static void test_snapshot_is_ended_by_a_flush(void **state)
 	struct model m;
 
 	fill(&f, &m);
-	struct table_snapshot *s = begin(&f, BUFFER);
+	struct table_snapshot *s = begin_walk(&f, BUFFER);
 
-	assert_true(table_snapshot_confirm(s, f.now_ns));
-	let_cut_come(&f);
 	table_flush(f.t);
 	assert_int_equal(run(&f, s, &taken), TABLE_SNAPSHOT_FAILED);
 	assert_int_equal(table_snapshot_failure(s), TABLE_SNAPSHOT_FLUSHED);
@@ -266,10 +274,8 @@ static void test_snapshot_fails_when_its_buffer_is_full(void **state)
 	struct model m;
 
 	fill(&f, &m);
-	struct table_snapshot *s = begin(&f, 300);
+	struct table_snapshot *s = begin_walk(&f, 300);
 
-	assert_true(table_snapshot_confirm(s, f.now_ns));
-	let_cut_come(&f);
 	for (uint32_t i = 0; i < KEYS; i++)
 		set(&f, &m, i, i % 2 ? "other" : "a longer one");
 	assert_int_equal(run(&f, s, &taken), TABLE_SNAPSHOT_FAILED);
@@ -288,10 +294,8 @@ static void test_snapshot_that_is_cancelled_ends_soon(void **state)
 	struct model m;
 
 	fill(&f, &m);
-	struct table_snapshot *s = begin(&f, BUFFER);
+	struct table_snapshot *s = begin_walk(&f, BUFFER);
 
-	assert_true(table_snapshot_confirm(s, f.now_ns));
-	let_cut_come(&f);
 	for (uint32_t i = 0; i < KEYS; i++)
 		set(&f, &m, i, "x");
 	table_snapshot_cancel(s);
@@ -342,10 +346,8 @@ static void test_snapshot_has_what_is_evicted_meanwhile(void **state)
 		atomic_store(&table_limits(f.table)->policy, policies[i]);
 		atomic_store(&table_limits(f.table)->maxmemory_bytes,
 			     fixture_stats(&f).memory_bytes);
-		struct table_snapshot *s = begin(&f, BUFFER);
+		struct table_snapshot *s = begin_walk(&f, BUFFER);
 
-		assert_true(table_snapshot_confirm(s, f.now_ns));
-		let_cut_come(&f);
 		for (uint32_t n = KEYS; n < 3 * KEYS; n++) {
 			if (table_reserve(f.t, 200))
 				fixture_set(&f, key_text(n).text, "more");
@@ -395,10 +397,8 @@ static void test_snapshot_shares_long_values(void **state)
 	fixture_open_small(&f);
 	set_long(&f, "one", LONG, 'a');
 	set_long(&f, "two", LONG, 'a');
-	struct table_snapshot *s = begin(&f, BUFFER);
+	struct table_snapshot *s = begin_walk(&f, BUFFER);
 
-	assert_true(table_snapshot_confirm(s, f.now_ns));
-	let_cut_come(&f);
 	set_long(&f, "one", LONG, 'b');
 	fixture_delete(&f, "two");
 	fixture_settle(&f);
@@ -423,10 +423,8 @@ static void test_snapshot_leaves_out_what_has_expired(void **state)
 	fixture_set_expiring(&f, key_text(0).text, "over", f.wall_ms + 2);
 	fixture_set_expiring(&f, key_text(1).text, "later", f.wall_ms + 1000);
 	snprintf(m.value[1], VALUE_MAX, "later");
-	struct table_snapshot *s = begin(&f, BUFFER);
+	struct table_snapshot *s = begin_walk(&f, BUFFER);
 
-	assert_true(table_snapshot_confirm(s, f.now_ns));
-	let_cut_come(&f);
 	fixture_set(&f, key_text(0).text, "new"); // in place of one that is over
 	fixture_set(&f, key_text(1).text, "new");
 	assert_int_equal(run(&f, s, &taken), TABLE_SNAPSHOT_DONE);
