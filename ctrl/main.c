@@ -342,13 +342,23 @@ static int start_control(struct daemon *d)
 	return 0;
 }
 
+/* Offline, as what is being saved waits for grace periods while we wait for it. */
+static void stop_saver(struct daemon *d)
+{
+	if (!d->saver)
+		return;
+	rcu_offline();
+	snap_saver_free(d->saver);
+	rcu_online();
+}
+
 static void stop_all(struct daemon *d)
 {
 	if (d->metrics)
 		metrics_stop(d->metrics);
 	if (d->background)
 		background_stop(d->background);
-	snap_saver_free(d->saver);
+	stop_saver(d);
 	if (d->admin)
 		admin_stop(d->admin);
 	stats_free(d->stats);

@@ -113,5 +113,5 @@ void snap_saver_wait(struct snap_saver *saver, uint64_t now_ms);
 
 const struct snap_saver_status *snap_saver_status(const struct snap_saver *saver);
 
-/* Has the one that goes on give up, and waits for that. Accepts NULL. */
+/* Has the one that goes on give up, and waits for that, offline as above. Accepts NULL. */
 void snap_saver_free(struct snap_saver *saver);

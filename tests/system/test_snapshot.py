@@ -218,6 +218,19 @@ def check_kill():
         assert os.listdir(folder) == ["dump.rdb"]
 
 
+def check_stop():
+    """SIGTERM ends a save, and leaves the file before."""
+    with tempfile.TemporaryDirectory() as folder, Saving(folder) as appliance:
+        with client() as c:
+            save(c)
+            before = os.stat(appliance.path).st_ino
+            for i in range(20):
+                c.set(f"random:{i}", os.urandom(10 << 20))
+            c.execute_command("BGSAVE")
+        appliance.stop()
+        assert os.stat(appliance.path).st_ino == before and os.listdir(folder) == ["dump.rdb"]
+
+
 def check_full_disk():
     """Fails, says so, and leaves what was there."""
     with tempfile.TemporaryDirectory() as folder:
@@ -263,6 +276,7 @@ def main():
     checks.run("a restart", check_restart)
     checks.run("flags and uniques of memcached's clients", check_memcached)
     checks.run("kill -9", check_kill)
+    checks.run("SIGTERM while it saves", check_stop)
     checks.run("a full disk", check_full_disk)
     checks.run("FLUSHALL", check_flush)
     checks.finish()
