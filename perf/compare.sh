@@ -23,7 +23,7 @@ usage: sudo perf/compare.sh [--quick] [--json FILE] [--against FILE]
                     has become worse
   --view A,B,C      only these: A end to end, B cycles per operation, C in one process
   --workload NAMES  only these: get, set, mix, mget, connect, ... (all sizes and pipelines of them)
-  --rounds N        of each workload (9 in view B, 5 in A and C)
+  --rounds N        of each workload (11 in view B, 5 in A and C)
   --seconds S       of each round, beside its warm-up
 TEXT
 }

@@ -28,6 +28,7 @@ GRACE_S = 60             # beyond the time that a load is to take
 CALIBRATION_REQUESTS = 20000
 LATENCY_WINDOW_S = 0.2   # holds two of redis-server's background turns, and seldom a pause of the machine
 IDLE_RATE = 1000         # requests/s that leave a server nearly idle
+IDLE_WINDOW_S = 1        # of so few requests
 POLL_S = 0.02
 SETTLE_S = 0.004         # the load acknowledges what came last before its server is stopped
 FILL_CLIENTS, FILL_PIPELINE = 8, 32
@@ -117,7 +118,8 @@ def latencies(loads):
 
 def parts(workload, seconds):
     """Of a time to measure: latencies are those of many short windows, one after the other."""
-    count = max(1, round(seconds / LATENCY_WINDOW_S)) if workload.open_loop else 1
+    window_s = IDLE_WINDOW_S if workload.name == "latency_idle" else LATENCY_WINDOW_S
+    count = max(1, round(seconds / window_s)) if workload.open_loop else 1
     return count * [seconds / count]
 
 
