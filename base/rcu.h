@@ -42,6 +42,7 @@ uint64_t rcu_tag(void);
 bool rcu_done(uint64_t tag);
 
 /*
- * Runs one whole grace period on the calling thread; it may be registered or not. Not on a worker.
+ * Runs one whole grace period on the calling thread, which is online afterwards if it is
+ * registered. Not on a worker.
  */
 void rcu_wait(void);

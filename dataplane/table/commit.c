@@ -53,6 +53,16 @@ static uint64_t word_of(const struct table_change *change)
 	return slot_make(slot_tag_of_hash(change->key.hash), item, hints);
 }
 
+/* A deletion may have found what had expired only: that goes as well. */
+static void note_effect(struct table_thread *t, const struct table_change *change,
+			const struct item *displaced, const struct stamp *stamp)
+{
+	if (change->item)
+		effects__set_item(t, change->item, stamp->version);
+	else if (displaced && item__version(displaced) > stamp->flushed)
+		effects__delete(t, change->key.bytes, stamp->version);
+}
+
 /* Puts the change into its locked bucket. What it displaces is retired; change->old is set. */
 static void publish(struct table_thread *t, struct bucket *b, struct table_change *change,
 		    const struct place *place, const struct stamp *stamp, uint64_t *hdr)
@@ -94,6 +104,8 @@ static void publish(struct table_thread *t, struct bucket *b, struct table_chang
 		atomic_store_explicit(place->slot, 0, memory_order_release);
 	}
 	table__count(t, stamp->flushed, items, with_expiry);
+	if (unlikely(t->log != NULL))
+		note_effect(t, change, displaced, stamp);
 	if (displaced) {
 		evict__left(t, place->word);
 		reclaim__retire_item(t, displaced);
@@ -120,6 +132,7 @@ static bool expectation_holds(const struct table_thread *t, const struct table_c
 /* After the locks are gone: what may take a little longer. */
 static void follow_up(struct table_thread *t, const struct table_change *change)
 {
+	counter_add(&t->changes, 1);
 	uint64_t expire_ms = change->item ? item__expire_ms(change->item) : 0;
 	uint64_t before_ms = change->old ? item__expire_ms(change->old) : 0;
 

@@ -56,6 +56,8 @@ void evict__take_out(struct table_thread *t, struct bucket *b, uint64_t hdr, slo
 	evict__left(t, word);
 	if (!(item_marks(slot_item(word)) & ITEM_FETCHED))
 		counter_add(&t->evicted_unfetched, 1);
+	if (unlikely(t->log != NULL))
+		effects__delete(t, item_key(slot_item(word)), version);
 	if (unlikely(t->on_evict != NULL))
 		t->on_evict(t->on_evict_arg, slot_item(word));
 	reclaim__retire_item(t, slot_item(word));

@@ -21,6 +21,7 @@ void table_flush(struct table_thread *t)
 	struct table *table = t->table;
 	uint32_t spins = 0;
 
+	counter_add(&t->changes, table_count(table));
 	while (atomic_exchange(&table->flushing, true))
 		table__spin(&spins);
 	uint64_t flushed = atomic_load_explicit(&table->flushed, memory_order_relaxed);
@@ -37,6 +38,8 @@ void table_flush(struct table_thread *t)
 	atomic_store_explicit(&table->flushed, flushed, memory_order_release);
 	atomic_store_explicit(&table->flushing, false, memory_order_release);
 	table__version_seen(t, flushed);
+	if (unlikely(t->log != NULL))
+		effects__flush(t, flushed);
 }
 
 /* One slice of the walk over all buckets; under flush_sweep_lock. */

@@ -89,7 +89,10 @@ static void store(struct table_thread *t, struct table_change *change, struct it
 {
 	uint64_t before_ms = item__expire_ms(item);
 
+	counter_add(&t->changes, 1);
 	overwrite(item, spec, change->version);
+	if (unlikely(t->log != NULL))
+		effects__set(t, change->key.bytes, spec, change->version);
 	// As for a value that takes another's place: a look-up before it has been noted already.
 	if (change->expected == TABLE_ANY || !t->counts_accesses)
 		access__note(t, item, change->key.hash);

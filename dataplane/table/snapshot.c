@@ -67,6 +67,11 @@ static void fail(struct table_snapshot *s, enum table_snapshot_failure why)
 	atomic_compare_exchange_strong(&s->failure, &good, why);
 }
 
+uint64_t table_snapshot_cut(const struct table_snapshot *s)
+{
+	return s->cut;
+}
+
 enum table_snapshot_failure table_snapshot_failure(const struct table_snapshot *s)
 {
 	return (enum table_snapshot_failure)atomic_load_explicit(
@@ -216,12 +221,18 @@ COLD void table__snapshot_displaced(struct table_thread *t, struct table_snapsho
 /* --- the walker --- */
 
 struct visit {
-	void (*visit)(void *arg, const struct item *item); // NULL: it has failed
+	bool (*visit)(void *arg, const struct item *item); // NULL: it has failed
 	void *arg;
+	bool enough; // for this step
 };
 
+static void show(struct visit *v, const struct item *item)
+{
+	v->enough |= !v->visit(v->arg, item);
+}
+
 /* True: there may be more. */
-static bool take_copies(struct table_snapshot *s, struct table_thread *t, const struct visit *v)
+static bool take_copies(struct table_snapshot *s, struct table_thread *t, struct visit *v)
 {
 	uint32_t left = COPIES_PER_STEP;
 	uint64_t bytes = 0;
@@ -231,16 +242,16 @@ static bool take_copies(struct table_snapshot *s, struct table_thread *t, const 
 		struct item *copy;
 
 		bytes += counter_read(&ring->put_bytes) - counter_read(&ring->got_bytes);
-		while (left > 0 && (copy = take_copy(ring))) {
+		while (left > 0 && !v->enough && (copy = take_copy(ring))) {
 			if (v->visit)
-				v->visit(v->arg, copy);
+				show(v, copy);
 			free_copy(t, ring, copy);
 			left--;
 		}
 	}
 	if (bytes > s->peak_bytes)
 		s->peak_bytes = bytes;
-	return left == 0;
+	return left == 0 || v->enough;
 }
 
 /* The bucket's items below the cut, in t->scan_items; false: no memory. */
@@ -275,7 +286,7 @@ static uint64_t stamped(const struct table_snapshot *s, uint64_t hdr)
 }
 
 static void pass_bucket(struct table_snapshot *s, struct table_thread *t, struct bucket *b,
-			uint64_t flushed, const struct visit *v)
+			uint64_t flushed, struct visit *v)
 {
 	uint32_t count, spins = 0;
 	uint64_t hdr;
@@ -299,7 +310,7 @@ static void pass_bucket(struct table_snapshot *s, struct table_thread *t, struct
 			break;
 	}
 	for (uint32_t i = 0; i < count; i++)
-		v->visit(v->arg, t->scan_items[i]);
+		show(v, t->scan_items[i]);
 }
 
 /*
@@ -307,10 +318,11 @@ static void pass_bucket(struct table_snapshot *s, struct table_thread *t, struct
  * last, as the buckets that it has had emptied were passed after it.
  */
 static enum table_snapshot_state complete(struct table_snapshot *s, struct table_thread *t,
-					  const struct visit *v)
+					  struct visit *v)
 {
 	while (take_copies(s, t, v))
-		;
+		if (v->enough)
+			return TABLE_SNAPSHOT_GOES_ON;
 	if (table__flushed(s->table) >= s->cut)
 		fail(s, TABLE_SNAPSHOT_FLUSHED);
 	return table_snapshot_failure(s) == TABLE_SNAPSHOT_GOOD ? TABLE_SNAPSHOT_DONE
@@ -323,7 +335,7 @@ static bool cut_has_come(const struct table_snapshot *s, const struct table_thre
 }
 
 enum table_snapshot_state table_snapshot_step(struct table_snapshot *s, struct table_thread *t,
-					      void (*visit)(void *arg, const struct item *item),
+					      bool (*visit)(void *arg, const struct item *item),
 					      void *arg)
 {
 	struct table *table = s->table;
@@ -333,17 +345,20 @@ enum table_snapshot_state table_snapshot_step(struct table_snapshot *s, struct t
 		return TABLE_SNAPSHOT_WAITS;
 	if (flushed >= s->cut)
 		fail(s, TABLE_SNAPSHOT_FLUSHED);
-	const struct visit v = {
+	struct visit v = {
 		.visit = table_snapshot_failure(s) == TABLE_SNAPSHOT_GOOD ? visit : NULL,
 		.arg = arg,
 	};
 
 	if (take_copies(s, t, &v))
 		return TABLE_SNAPSHOT_GOES_ON;
-	for (uint32_t i = 0; i < BUCKETS_PER_STEP && s->next < table__buckets(table); i++)
+	for (uint32_t i = 0; i < BUCKETS_PER_STEP && !v.enough && s->next < table__buckets(table);
+	     i++)
 		pass_bucket(s, t, &table->index[s->next++], flushed, &v);
 	table_drop_found(t);
-	return s->next < table__buckets(table) ? TABLE_SNAPSHOT_GOES_ON : complete(s, t, &v);
+	if (s->next < table__buckets(table) || v.enough)
+		return TABLE_SNAPSHOT_GOES_ON;
+	return complete(s, t, &v);
 }
 
 void table_snapshot_progress(const struct table_snapshot *s, uint64_t *passed, uint64_t *buckets)

@@ -46,13 +46,17 @@ struct table_snapshot *table_snapshot_begin(struct table_thread *t, uint64_t now
  */
 bool table_snapshot_confirm(struct table_snapshot *s, uint64_t now_ns);
 
+/* The version below which it shows everything. */
+uint64_t table_snapshot_cut(const struct table_snapshot *s);
+
 /*
- * Shows some of the items, for some 100 us. They are good for the call. The caller sets the time
- * (table_set_time()) and announces a quiescent state between calls. After a failure nothing more is
- * shown, and it goes on until all buckets have been passed.
+ * Shows some of the items, for some 100 us, or fewer if `visit` returns false: that it has enough
+ * for now. They are good for the call. The caller sets the time (table_set_time()) and announces a
+ * quiescent state between calls. After a failure nothing more is shown, and it goes on until all
+ * buckets have been passed.
  */
 enum table_snapshot_state table_snapshot_step(struct table_snapshot *s, struct table_thread *t,
-					      void (*visit)(void *arg, const struct item *item),
+					      bool (*visit)(void *arg, const struct item *item),
 					      void *arg);
 
 /* Has it fail; table_snapshot_step() is to be called on. */

@@ -9,6 +9,7 @@
 
 struct sweep {
 	uint64_t flushed;
+	uint64_t version;  // of the removal
 	uint32_t dead;     // to be removed
 	uint32_t with_ttl; // that stay
 };
@@ -41,20 +42,24 @@ static void survey(struct table_thread *t, struct bucket *b, struct sweep *sweep
 	} while (line_next(&line));
 }
 
-static void remove_one(struct table_thread *t, slot_word *slot, uint64_t word, uint64_t flushed)
+static void remove_one(struct table_thread *t, slot_word *slot, uint64_t word,
+		       const struct sweep *sweep)
 {
+	uint64_t flushed = sweep->flushed;
 	struct item *item = slot_item(word);
 
 	atomic_store_explicit(slot, 0, memory_order_release);
 	if (item_version(item) > flushed) {
 		table__count_expired(t, item);
 		table__count(t, flushed, -1, word & SLOT_TTL ? -1 : 0);
+		if (unlikely(t->log != NULL))
+			effects__delete(t, item_key(item), sweep->version);
 	}
 	evict__left(t, word);
 	reclaim__retire_item(t, item);
 }
 
-static void remove_dead(struct table_thread *t, struct bucket *b, uint64_t flushed)
+static void remove_dead(struct table_thread *t, struct bucket *b, const struct sweep *sweep)
 {
 	struct line line = bucket_line(b);
 	uint32_t left = SWEEP_ITEMS_MAX;
@@ -63,8 +68,8 @@ static void remove_dead(struct table_thread *t, struct bucket *b, uint64_t flush
 		for (uint32_t i = 0; i < line.count && left; i++) {
 			uint64_t word = atomic_load_explicit(&line.slots[i], memory_order_relaxed);
 
-			if (slot_is_item(word) && is_dead(t, word, flushed)) {
-				remove_one(t, &line.slots[i], word, flushed);
+			if (slot_is_item(word) && is_dead(t, word, sweep->flushed)) {
+				remove_one(t, &line.slots[i], word, sweep);
 				left--;
 			}
 		}
@@ -93,15 +98,14 @@ int table__sweep_bucket(struct table_thread *t, uint64_t idx)
 
 	sweep.flushed = atomic_load_explicit(&table->flushed, memory_order_acquire);
 	survey(t, b, &sweep);
-	uint64_t version = hdr_version(hdr);
-
+	sweep.version = hdr_version(hdr);
 	if (sweep.dead) {
-		version = table__version_next(t, version, sweep.flushed);
-		remove_dead(t, b, sweep.flushed);
+		sweep.version = table__version_next(t, sweep.version, sweep.flushed);
+		remove_dead(t, b, &sweep);
 		table__compact(t, b);
 	}
 	if (sweep.with_ttl == 0 && sweep.dead <= SWEEP_ITEMS_MAX)
 		hdr &= ~HDR_VOL;
-	table__unlock(b, hdr, version);
+	table__unlock(b, hdr, sweep.version);
 	return sweep.dead < SWEEP_ITEMS_MAX ? (int)sweep.dead : SWEEP_ITEMS_MAX;
 }

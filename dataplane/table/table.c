@@ -217,6 +217,7 @@ void table_thread_close(struct table_thread *t)
 	t->pool_count = 0;
 	t->reserve_left_bytes = 0;
 	table_drop_found(t);
+	effects__thread_close(t);
 	table__own_thread_set(NULL);
 	table__arena_unbind(t);
 	rcu_unregister_thread();
@@ -298,6 +299,7 @@ void table_stats(const struct table *table, struct table_stats *stats)
 	table__count_sum(table, &stats->items, &stats->items_with_expiry);
 	for (uint32_t i = 0; i < count; i++) {
 		stats->expired += counter_read(&any->threads[i]->expired);
+		stats->changes += counter_read(&any->threads[i]->changes);
 		stats->evicted += counter_read(&any->threads[i]->evicted);
 		stats->expired_unfetched += counter_read(&any->threads[i]->expired_unfetched);
 		stats->evicted_unfetched += counter_read(&any->threads[i]->evicted_unfetched);

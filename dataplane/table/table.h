@@ -91,6 +91,7 @@ struct table_stats {
 	uint64_t index_bytes, limbo_bytes, region_bytes;
 	uint64_t ghost_bytes; // what allkeys-s3 remembers of keys it has evicted
 	uint64_t expired, evicted;
+	uint64_t changes; // commits and overwrites, and items that flushes have hidden
 	uint64_t expired_unfetched, evicted_unfetched; // of those, without ITEM_FETCHED
 	uint64_t limbo_items;
 	uint64_t buckets, splits, merges;
@@ -122,6 +123,9 @@ void table_thread_close(struct table_thread *t);
  * versions. Both are the caller's; the table reads no clock. Drops all items that were found.
  */
 void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns);
+
+/* The last version that the thread has taken or seen: all that it has done is up to it. */
+uint64_t table_clock(const struct table_thread *t);
 
 /*
  * Shows every item that this thread evicts, while it is still whole. NULL: none. By the thread

@@ -99,6 +99,7 @@ struct CACHE_ALIGNED table_thread {
 	uint8_t *copies;      // of items that may change, see stable.h
 	uint32_t copies_used;
 	bool holds; // writers still
+	struct effect_log *log; // NULL: effects are not noted
 	void (*on_evict)(void *arg, const struct item *item); // NULL: nobody asks
 	void *on_evict_arg;
 	struct item **scan_items;
@@ -111,6 +112,7 @@ struct CACHE_ALIGNED table_thread {
 	_Atomic uint64_t count_epoch; // the flush word that the next two count for
 	counter items, items_with_expiry;
 	counter expired, evicted;
+	counter changes; // asked for: commits, overwrites, and what a flush has hidden
 	counter expired_unfetched, evicted_unfetched; // of those, never read by memcached's clients
 	counter probation_bytes; // of items put on probation less those that left it, modulo 2^64
 	counter ghosts;          // evicted from probation
@@ -134,6 +136,7 @@ struct table {
 	_Atomic bool flushing;                  // [any] the next one is being chosen; see flush.c
 	_Atomic(struct table_snapshot *) snapshot; // [any] NULL: none is under way; see snapshot.c
 	_Atomic uint64_t snapshot_colour;       // [any] of all buckets, while none is
+	_Atomic(struct table_effects *) effects; // [any] NULL: they are not noted; see effects.c
 
 	CACHE_ALIGNED atomic_flag resize_lock;  // never waited for
 	uint64_t resize_tag;                    // of the last split or merge, under resize_lock
@@ -322,6 +325,15 @@ static inline void table__displacing(struct table_thread *t, uint64_t hdr, uint6
 	if (unlikely(s != NULL))
 		table__snapshot_displaced(t, s, hdr, version, item);
 }
+
+/* effects.c: what is done to the table, noted where t->log says so, the bucket locked. */
+void effects__set_time(struct table_thread *t);
+void effects__thread_close(struct table_thread *t);
+void effects__set(struct table_thread *t, struct slice key, const struct item_spec *spec,
+		  uint64_t version);
+void effects__set_item(struct table_thread *t, const struct item *item, uint64_t version);
+void effects__delete(struct table_thread *t, struct slice key, uint64_t version);
+void effects__flush(struct table_thread *t, uint64_t version);
 
 /* scan.c: appends to t->scan_items. False: no memory. */
 bool table__scan_keep(struct table_thread *t, struct item *item, uint32_t *count);

@@ -34,6 +34,12 @@ void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns)
 	table_drop_found(t);
 	table__version_seen(t, version_base(t->table, wall_ms, now_ns) +
 				       (now_ns >> VERSION_TICK_SHIFT));
+	effects__set_time(t);
+}
+
+uint64_t table_clock(const struct table_thread *t)
+{
+	return counter_read(&t->clock);
 }
 
 uint64_t table__version_next(struct table_thread *t, uint64_t at_least, uint64_t flushed)

@@ -19,7 +19,7 @@ PREFIXES = {
     "nic/ip": ["eth_", "arp_", "ip_", "ip4_", "ip6_", "nd_", "mld_", "icmp_", "icmp6_", "udp_",
                "neigh_"],
     "nic/tcp": ["tcp_"],
-    "dataplane/table": ["table_", "item_", "access_", "evict_", "ghost_", "expire_", "reclaim_", "stable_",
+    "dataplane/table": ["table_", "item_", "access_", "effects_", "evict_", "ghost_", "expire_", "reclaim_", "stable_",
                         "version_", "malloc_conf"],  # the last is what jemalloc looks for
     "dataplane/command": ["cmd_", "kv_", "client_", "reply_", "glob_"],
     "dataplane/proto": ["session_", "batch_", "forward_", "landing_", "stash_", "proto_"],

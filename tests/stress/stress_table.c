@@ -564,7 +564,7 @@ struct seen {
 	uint64_t sum, accounts, first, second, keys;
 };
 
-static void see(void *arg, const struct item *item)
+static bool see(void *arg, const struct item *item)
 {
 	struct seen *seen = arg;
 	struct slice key = item_key(item);
@@ -583,6 +583,7 @@ static void see(void *arg, const struct item *item)
 	} else if (number == SECOND_NUMBER) {
 		seen->second = value;
 	}
+	return true;
 }
 
 static _Atomic uint64_t snapshots_taken;
