@@ -344,6 +344,7 @@ static int start_workers(struct appliance *a, char *why)
 		.neighbours = a->neighbours,
 		.fabric = a->fabric,
 		.limits = &a->limits,
+		.gate = &a->gate,
 		.live = &a->live,
 		.ip = ip_settings(a),
 		.tcp = tcp_settings(a),
@@ -496,7 +497,7 @@ static int load_keys(struct appliance *a, char *why)
 		log_notice("%s is there: the seed is not loaded", path);
 	if (*path == '\0')
 		return 0;
-	result = snap_load_file(path, a->table, &a->loaded, reason);
+	result = snap_load_file(path, a->config->snapshot_key_file, a->table, &a->loaded, reason);
 	if (result != 0)
 		snprintf(why, APPLIANCE_WHY_MAX, "%.64s: %s", path, reason);
 	return result;

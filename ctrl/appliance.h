@@ -31,6 +31,7 @@ struct appliance {
 	struct snap_load_result loaded;
 	struct worker_live live;
 	struct session_limits limits;
+	struct cmd_gate gate;
 	char *cluster_nodes;    // limits.mc_cluster
 	struct mc_users *users; // limits.mc_users
 	struct mc_users *users_retired;

@@ -35,7 +35,12 @@ static void take_forward(struct mailroom *m, struct mail *mail)
 		return;
 	}
 	forward_run(forward, m->cmd);
-	send_back(m, mail);
+	if (!forward->deferred) {
+		send_back(m, mail);
+		return;
+	}
+	mail->forward = NULL; // comes back by mailroom_resume()
+	worker_mail_free(mail);
 }
 
 static void open_mail(struct mailroom *m, struct mail *mail)
@@ -58,6 +63,7 @@ static void open_mail(struct mailroom *m, struct mail *mail)
 	case MAIL_RUN:
 	case MAIL_VISIT:
 	case MAIL_LINES:
+	case MAIL_REPLICA:
 		break;
 	}
 	INVARIANT(!"mail that only workers receive");
@@ -126,6 +132,27 @@ bool mailroom_send_lines(void *arg, uint32_t worker, const struct mail_lines *li
 	mail->lines = *lines;
 	worker_post(m->workers[worker], mail);
 	return true;
+}
+
+bool mailroom_send_replica(void *arg, uint32_t worker, const struct mail_replica *replica)
+{
+	struct mailroom *m = arg;
+	struct mail *mail = worker_mail_new(MAIL_REPLICA, NULL, NULL);
+
+	if (!mail)
+		return false;
+	mail->replica = *replica;
+	worker_post(m->workers[worker], mail);
+	return true;
+}
+
+void mailroom_resume(void *arg, struct forward *forward)
+{
+	struct mailroom *m = arg;
+
+	forward->deferred = false;
+	forward_run(forward, m->cmd);
+	mailroom_complete(m, forward);
 }
 
 /* One worker after another, so that the visitor is never run by two threads at a time. */

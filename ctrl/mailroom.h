@@ -48,6 +48,10 @@ void mailroom_complete(void *arg, struct forward *forward);
 /* For ctrl/watch. */
 bool mailroom_send_lines(void *arg, uint32_t worker, const struct mail_lines *lines);
 
+/* For ctrl/replication: gives a connection its link, and runs a request that was put off again. */
+bool mailroom_send_replica(void *arg, uint32_t worker, const struct mail_replica *replica);
+void mailroom_resume(void *arg, struct forward *forward);
+
 /* Shows every client of every worker and of the admin listener; true from `visit` ends it. */
 void mailroom_visit(struct mailroom *m,
 		    bool (*visit)(void *arg, const struct worker_client_view *view), void *arg);

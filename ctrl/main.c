@@ -12,6 +12,7 @@
 #include "ctrl/loop/loop.h"
 #include "ctrl/mailroom.h"
 #include "ctrl/metrics/metrics.h"
+#include "ctrl/replication/replication.h"
 #include "ctrl/snapshot/snapshot.h"
 #include "ctrl/stats/stats.h"
 #include "ctrl/watch/watch.h"
@@ -48,6 +49,7 @@ struct daemon {
 	struct mailroom mailroom;
 	struct watch *watch;
 	struct snap_saver *saver;
+	struct repl *repl;
 	struct loop_timer mail_tick, wall_tick, sample_tick;
 };
 
@@ -76,6 +78,7 @@ static void on_mail_tick(struct loop_timer *timer, uint64_t now_ns)
 	bool more = mailroom_turn(&d->mailroom);
 
 	more |= watch_turn(d->watch);
+	repl_turn(d->repl, d->cmd.now_ms);
 
 	// In the next turn of the loop, whose time is a later one.
 	loop_timer_set(d->loop, timer, now_ns + (more ? 1 : MAIL_TICK_NS));
@@ -86,6 +89,7 @@ static void on_wall_tick(struct loop_timer *timer, uint64_t now_ns)
 	struct daemon *d = CONTAINER_OF(timer, struct daemon, wall_tick);
 
 	clock_sync_wall();
+	snap_saver_tick(d->saver, d->cmd.now_ms);
 	loop_timer_set(d->loop, timer, now_ns + WALL_TICK_NS);
 }
 
@@ -101,8 +105,8 @@ static void on_signal(void *arg, int number)
 {
 	struct daemon *d = arg;
 
-	log_notice("%s: closing connections and stopping", strsignal(number));
-	loop_stop(d->loop);
+	log_notice("%s", strsignal(number));
+	host_stop(&d->host, &(struct cmd_shutdown){0});
 }
 
 static void wake_loop(void *arg)
@@ -155,6 +159,7 @@ static int start_cmd_thread(struct daemon *d)
 		.cmd = &d->cmd,
 		.visit_clients = visit_clients,
 		.visit_arg = d,
+		.gate = &d->appliance.gate,
 	};
 	d->cmd = (struct cmd_thread){
 		.table = d->appliance.table,
@@ -214,13 +219,9 @@ static int start_admin(struct daemon *d)
 
 static int start_saver(struct daemon *d)
 {
-	const struct config *now = &d->config.now;
 	const struct snap_saver_config config = {
-		.save = {.path = now->dbfilename,
-			 .table = d->appliance.table,
-			 .buffer_bytes = now->snapshot_buffer,
-			 .compress = now->rdbcompression,
-			 .memcached = now->snapshot_memcached},
+		.config = &d->config.now,
+		.table = d->appliance.table,
 		.start_ms = d->cmd.now_ms,
 		.wake = wake_loop,
 		.wake_arg = d->loop,
@@ -229,6 +230,24 @@ static int start_saver(struct daemon *d)
 	d->saver = snap_saver_new(&config);
 	d->host.saver = d->saver;
 	return d->saver ? 0 : failed("the snapshots", -ENOMEM, "");
+}
+
+static int start_replication(struct daemon *d)
+{
+	const struct repl_config config = {
+		.config = &d->config.now,
+		.table = d->appliance.table,
+		.gate = &d->appliance.gate,
+		.mail = mailroom_send_replica,
+		.resume = mailroom_resume,
+		.arg = &d->mailroom,
+		.wake = wake_loop,
+		.wake_arg = d->loop,
+	};
+
+	d->repl = repl_new(&config);
+	d->host.repl = d->repl;
+	return d->repl ? 0 : failed("replication", -ENOMEM, "");
 }
 
 static int start_stats(struct daemon *d)
@@ -249,6 +268,7 @@ static int start_stats(struct daemon *d)
 		.keys_loaded = d->appliance.loaded.loaded,
 		.keys_loaded_expired = d->appliance.loaded.expired,
 		.saver = d->saver,
+		.repl = d->repl,
 	};
 
 	for (uint32_t i = 0; i < source.worker_count; i++)
@@ -328,6 +348,8 @@ static int start_control(struct daemon *d)
 	if (result == 0)
 		result = start_saver(d);
 	if (result == 0)
+		result = start_replication(d);
+	if (result == 0)
 		result = start_stats(d);
 	if (result == 0)
 		result = start_metrics(d);
@@ -359,6 +381,7 @@ static void stop_all(struct daemon *d)
 	if (d->background)
 		background_stop(d->background);
 	stop_saver(d);
+	repl_stop(d->repl);
 	if (d->admin)
 		admin_stop(d->admin);
 	stats_free(d->stats);
@@ -367,6 +390,7 @@ static void stop_all(struct daemon *d)
 		table_thread_close(d->cmd.tt);
 	free(d->cmd.stats);
 	appliance_stop(&d->appliance);
+	repl_free(d->repl);
 	if (d->loop)
 		loop_free(d->loop);
 }

@@ -23,13 +23,14 @@
  * apply function that stores into atomics there.
  */
 
-#define CONFIG_TEXT_MAX     256 // bytes of a text value, with its terminator
-#define CONFIG_VALUE_MAX    512 // bytes of any value as text, with its terminator
-#define CONFIG_WHY_MAX      320 // bytes of a reason, with its terminator
-#define CONFIG_PATH_MAX     4096
-#define CONFIG_CORES_MAX    64
-#define CONFIG_NETWORKS_MAX 16
-#define CONFIG_NODES_MAX    90 // of a memcached cluster
+#define CONFIG_TEXT_MAX       256 // bytes of a text value, with its terminator
+#define CONFIG_VALUE_MAX      512 // bytes of any value as text, with its terminator
+#define CONFIG_WHY_MAX        320 // bytes of a reason, with its terminator
+#define CONFIG_PATH_MAX       4096
+#define CONFIG_CORES_MAX      64
+#define CONFIG_NETWORKS_MAX   16
+#define CONFIG_NODES_MAX      90 // of a memcached cluster
+#define CONFIG_SAVES_MAX      16 // rules of save
 #define CONFIG_PARAMETERS_MAX 32 // of an ElastiCache parameter group
 #define CONFIG_PARAMETER_MAX  16 // bytes of a value of one, with its terminator
 
@@ -57,6 +58,16 @@ enum config_client_class {
 	CONFIG_CLASS_COUNT
 };
 
+/* A rule of save: so many changes, and so long after the last snapshot. */
+struct config_save {
+	uint64_t seconds, changes;
+};
+
+/* Part of a day, in seconds from midnight UTC. `end_s` may be below `start_s`: over midnight. */
+struct config_window {
+	uint32_t start_s, end_s;
+};
+
 /* client-output-buffer-limit, by enum config_client_class. */
 struct config_output_limits {
 	uint64_t hard_bytes[CONFIG_CLASS_COUNT];
@@ -71,6 +82,7 @@ struct config {
 #define CONFIG_BOOL(field, ...)   bool field;
 #define CONFIG_ENUM(field, ...)   int field;
 #define CONFIG_TEXT(field, ...)   char field[CONFIG_TEXT_MAX];
+#define CONFIG_WORDS(field, ...)  char field[CONFIG_TEXT_MAX];
 #define CONFIG_OUTPUT(field, ...) struct config_output_limits field;
 #define CONFIG_FIXED(...)
 #include "ctrl/config/config.def"
@@ -80,6 +92,7 @@ struct config {
 #undef CONFIG_BOOL
 #undef CONFIG_ENUM
 #undef CONFIG_TEXT
+#undef CONFIG_WORDS
 #undef CONFIG_OUTPUT
 #undef CONFIG_FIXED
 	// What memcached-parameter-file says, as `stats settings` shows it; empty: nothing.
@@ -198,6 +211,12 @@ int config_parse_networks(const char *text, struct config_network networks[CONFI
  * CONFIG_CORES_MAX.
  */
 int config_parse_cores(const char *text, int cores[CONFIG_CORES_MAX]);
+
+/* "3600 1 60 10000": how many rules, or -1 when it is malformed or there are too many. */
+int config_parse_saves(const char *text, struct config_save saves[CONFIG_SAVES_MAX]);
+
+/* "03:00-05:00". False when it is malformed or empty. */
+MUST_USE bool config_parse_window(const char *text, struct config_window *window);
 
 /* The commented default configuration, and the text of --help. */
 void config_print_defaults(FILE *out);

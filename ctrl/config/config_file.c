@@ -25,6 +25,21 @@ static void say_unknown(const char *path, unsigned line, const char *name, FILE 
 			path, line, name);
 }
 
+/* A line of words goes behind those before it, unless it is empty, which takes them back. */
+static bool join_lines(const struct config_directive *directive, const struct config *config,
+		       char value[CONFIG_VALUE_MAX])
+{
+	char before[CONFIG_VALUE_MAX], both[2 * CONFIG_VALUE_MAX];
+
+	config_value_format(directive, config, before);
+	if (value[0] == '\0' || before[0] == '\0')
+		return true;
+	if (snprintf(both, sizeof(both), "%s %s", before, value) >= CONFIG_VALUE_MAX)
+		return false;
+	memcpy(value, both, strlen(both) + 1);
+	return true;
+}
+
 /* One line that is neither blank nor a comment. */
 static bool read_directive(struct config *config, const struct config_words *words,
 			   const char *path, unsigned line, FILE *err)
@@ -38,14 +53,16 @@ static bool read_directive(struct config *config, const struct config_words *wor
 		say_unknown(path, line, words->at[0], err);
 		return false;
 	}
-	many = directive->type == CONFIG_TYPE_OUTPUT || directive->type == CONFIG_TYPE_FIXED;
+	many = directive->type == CONFIG_TYPE_OUTPUT || directive->type == CONFIG_TYPE_FIXED ||
+	       directive->type == CONFIG_TYPE_WORDS;
 	if (words->count < 2 || (words->count > 2 && !many)) {
 		fprintf(err, "%s:%u: %s takes %s: \"%s\" is the default\n", path, line,
 			directive->name, many ? "values" : "one value (in quotes if it has blanks)",
 			directive->initial);
 		return false;
 	}
-	if (!config_words_join(words->at + 1, words->count - 1, value, sizeof(value))) {
+	if (!config_words_join(words->at + 1, words->count - 1, value, sizeof(value)) ||
+	    (directive->type == CONFIG_TYPE_WORDS && !join_lines(directive, config, value))) {
 		fprintf(err, "%s:%u: the value of %s is too long\n", path, line, directive->name);
 		return false;
 	}

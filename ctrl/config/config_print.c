@@ -47,8 +47,9 @@ static void print_directive(FILE *out, const struct config_directive *d)
 {
 	char quoted[4 * CONFIG_VALUE_MAX];
 
-	// client-output-buffer-limit takes several words, which are no quoted one.
-	if (d->type == CONFIG_TYPE_OUTPUT)
+	// Several words are no quoted one.
+	if (d->type == CONFIG_TYPE_OUTPUT ||
+	    (d->type == CONFIG_TYPE_WORDS && d->initial[0] != '\0'))
 		snprintf(quoted, sizeof(quoted), "%s", d->initial);
 	else
 		config_words_quote(d->initial, quoted);

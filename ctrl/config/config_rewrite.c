@@ -39,7 +39,8 @@ static void write_value(FILE *out, const struct config_directive *directive,
 	char quoted[4 * CONFIG_VALUE_MAX + 3];
 
 	config_value_format(directive, config, value);
-	if (directive->type == CONFIG_TYPE_OUTPUT)
+	if (directive->type == CONFIG_TYPE_OUTPUT ||
+	    (directive->type == CONFIG_TYPE_WORDS && value[0] != '\0'))
 		snprintf(quoted, sizeof(quoted), "%s", value);
 	else
 		config_words_quote(value, quoted);

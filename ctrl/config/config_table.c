@@ -45,6 +45,8 @@ static const struct config_directive table[] = {
 	DIRECTIVE(ENUM, f, name, initial, when, help, .words = list)
 #define CONFIG_TEXT(f, name, initial, check_, when, help)                                          \
 	DIRECTIVE(TEXT, f, name, initial, when, help, .check = check_)
+#define CONFIG_WORDS(f, name, initial, check_, when, help)                                         \
+	DIRECTIVE(WORDS, f, name, initial, when, help, .check = check_)
 #define CONFIG_OUTPUT(f, name, initial, when, help)                                                \
 	DIRECTIVE(OUTPUT, f, name, initial, when, help, .min = 0)
 #define CONFIG_FIXED(name_, value, help_)                                                          \

@@ -12,6 +12,7 @@ enum config_type {
 	CONFIG_TYPE_BOOL,
 	CONFIG_TYPE_ENUM,
 	CONFIG_TYPE_TEXT,
+	CONFIG_TYPE_WORDS, // text, which several words and several lines of a file add up to
 	CONFIG_TYPE_OUTPUT,
 	CONFIG_TYPE_FIXED,
 };
@@ -23,7 +24,7 @@ struct config_directive {
 	size_t offset;                               // of its field in struct config; not for FIXED
 	int64_t min, max;                            // INT, BYTES
 	const char *const *words;                    // ENUM: ends with NULL; the value is the index
-	bool (*check)(const char *value, char *why); // TEXT
+	bool (*check)(const char *value, char *why); // TEXT, WORDS
 	const char *initial;                         // default, as text
 	const char *help;
 	const char *section; // title of the section that this row opens

@@ -7,6 +7,7 @@
 #include "base/rcu.h"
 #include "ctrl/host/host_clients.h"
 #include "ctrl/info/info.h"
+#include "ctrl/replication/replication.h"
 #include "ctrl/snapshot/snapshot.h"
 #include "ctrl/watch/watch.h"
 #include "dataplane/proto/memcache/mc_stats.h"
@@ -139,17 +140,16 @@ static void host_reset_stats(void *arg)
 }
 
 /* As redis: no reply, the connection ends with the process. */
-static void host_shutdown(void *arg, struct reply *r)
+static void host_shutdown(void *arg, struct reply *r, const struct cmd_shutdown *how)
 {
-	struct host *host = arg;
-
-	log_notice("SHUTDOWN by command");
-	loop_stop(host->loop);
+	if (!host_stop(arg, how))
+		REPLY_ERROR(r, "ERR Errors trying to SHUTDOWN. Check logs.");
 }
 
 static bool begin_save(struct host *host, struct reply *r)
 {
-	int error = host->saver ? snap_saver_begin(host->saver, host->cmd->now_ms) : -ENOSYS;
+	int error =
+		host->saver ? snap_saver_begin(host->saver, SNAP_MAIN, host->cmd->now_ms) : -ENOSYS;
 
 	if (error == -EINPROGRESS)
 		REPLY_ERROR(r, "ERR Background save already in progress");
@@ -166,12 +166,12 @@ static void host_save(void *arg, struct reply *r)
 	if (!begin_save(host, r))
 		return;
 	rcu_offline();
-	snap_saver_wait(host->saver, clock_wall_us(clock_now_ns()) / 1000);
+	snap_saver_wait(host->saver, host->cmd->now_ms);
 	rcu_online();
-	const struct snap_saver_status *status = snap_saver_status(host->saver);
+	const struct snap_file_status *file = &snap_saver_status(host->saver)->file[SNAP_MAIN];
 
-	if (status->failed)
-		reply_error_format(r, "ERR %s", status->why);
+	if (file->failed)
+		reply_error_format(r, "ERR %s", file->why);
 	else
 		reply_ok(r);
 }
@@ -185,9 +185,46 @@ static void host_bgsave(void *arg, struct reply *r)
 static void host_last_save(void *arg, struct reply *r)
 {
 	const struct host *host = arg;
+	uint64_t last_ms =
+		host->saver ? snap_saver_status(host->saver)->file[SNAP_MAIN].last_ms : 0;
 
-	reply_integer(r, host->saver ? (int64_t)(snap_saver_status(host->saver)->last_ms / 1000)
-				     : 0);
+	reply_integer(r, (int64_t)(last_ms / 1000));
+}
+
+static struct forward *forward_of(struct client *client)
+{
+	return CONTAINER_OF(client, struct forward, client);
+}
+
+static void host_role(void *arg, struct reply *r)
+{
+	const struct host *host = arg;
+
+	repl_role(host->repl, r);
+}
+
+static void host_replconf(void *arg, struct reply *r, struct client *client,
+			  const struct slice *pairs, uint32_t count)
+{
+	const struct host *host = arg;
+
+	repl_replconf(host->repl, forward_of(client), pairs, count, r);
+}
+
+static void host_psync(void *arg, struct reply *r, struct client *client, struct slice id,
+		       int64_t offset)
+{
+	const struct host *host = arg;
+
+	repl_psync(host->repl, forward_of(client), id, offset, r);
+}
+
+static bool host_wait(void *arg, struct client *client, int64_t wanted, int64_t timeout_ms,
+		      int64_t *acked)
+{
+	const struct host *host = arg;
+
+	return repl_wait(host->repl, forward_of(client), wanted, timeout_ms, acked);
 }
 
 static void host_debug_sleep(void *arg, double seconds)
@@ -274,8 +311,7 @@ static bool host_mc_watch(void *arg, struct client *client, uint32_t bits)
 {
 	const struct host *host = arg;
 
-	return host->watch &&
-	       watch_add(host->watch, CONTAINER_OF(client, struct forward, client), bits);
+	return host->watch && watch_add(host->watch, forward_of(client), bits);
 }
 
 static bool host_memory_limit(void *arg, uint64_t bytes)
@@ -303,6 +339,10 @@ const struct cmd_host_ops host_ops = {
 	.save = host_save,
 	.bgsave = host_bgsave,
 	.last_save = host_last_save,
+	.role = host_role,
+	.replconf = host_replconf,
+	.psync = host_psync,
+	.wait = host_wait,
 	.debug_sleep = host_debug_sleep,
 	.mc_stats = host_mc_stats,
 	.mc_watch = host_mc_watch,

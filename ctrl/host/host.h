@@ -21,6 +21,7 @@ typedef void host_visit_clients(void *arg,
 					      const struct worker_client_view *view),
 				void *visit_arg);
 
+struct repl;
 struct snap_saver;
 struct watch;
 
@@ -33,6 +34,15 @@ struct host {
 	void *visit_arg;
 	struct watch *watch;      // NULL: nobody can watch
 	struct snap_saver *saver; // NULL: nothing can be saved
+	struct repl *repl;
+	struct cmd_gate *gate; // closed while the last snapshot is written
 };
 
 extern const struct cmd_host_ops host_ops;
+
+/*
+ * Stops the loop; before that, as SHUTDOWN or by default the rules of `save` want it, writes a last
+ * snapshot, while reads are served and writes refused. False: the snapshot failed, all goes on as
+ * before, and the log says why.
+ */
+bool host_stop(struct host *host, const struct cmd_shutdown *how);

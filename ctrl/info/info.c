@@ -2,6 +2,7 @@
 #include "ctrl/info/info.h"
 
 #include "ctrl/info/info_internal.h"
+#include "ctrl/replication/replication.h"
 #include "ctrl/snapshot/snapshot.h"
 
 #include <stdio.h>
@@ -213,17 +214,24 @@ static void write_snapshots(struct info *info)
 	static const struct snap_saver_status none;
 	const struct snap_saver_status *s =
 		info->source->saver ? snap_saver_status(info->source->saver) : &none;
-	uint64_t last_ms = info->source->saver ? s->last_ms : info->source->start_ms;
-	bool ended = s->saves > 0 || s->failed;
+	const struct snap_file_status *file = &s->file[SNAP_MAIN], *dated = &s->file[SNAP_DATED];
+	uint64_t last_ms = info->source->saver ? file->last_ms : info->source->start_ms;
+	bool ended = file->saves > 0 || file->failed;
+	uint64_t begun_ms = s->file[s->kind].tried_ms;
 
+	line_u64(info, "rdb_changes_since_last_save", info->s.table.changes - s->changes_saved);
 	line_u64(info, "rdb_bgsave_in_progress", s->saving);
 	line_u64(info, "rdb_last_save_time", last_ms / 1000);
-	line_text(info, "rdb_last_bgsave_status", s->failed ? "err" : "ok");
-	line_i64(info, "rdb_last_bgsave_time_sec", ended ? (int64_t)(s->took_ns / 1000000000) : -1);
+	line_text(info, "rdb_last_bgsave_status", file->failed ? "err" : "ok");
+	line_i64(info, "rdb_last_bgsave_time_sec",
+		 ended ? (int64_t)(file->took_ns / 1000000000) : -1);
 	line_i64(info, "rdb_current_bgsave_time_sec",
-		 s->saving ? (int64_t)(info->now_us / 1000 - s->begun_ms) / 1000 : -1);
-	line_u64(info, "rdb_saves", s->saves);
-	line_u64(info, "rdb_last_cow_size", s->peak_bytes);
+		 s->saving ? (int64_t)(info->now_us / 1000 - begun_ms) / 1000 : -1);
+	line_u64(info, "rdb_saves", file->saves);
+	line_u64(info, "rdb_last_cow_size", file->peak_bytes);
+	line_u64(info, "dated_snapshots", dated->saves);
+	line_u64(info, "dated_snapshot_last_time", dated->last_ms / 1000);
+	line_text(info, "dated_snapshot_last_status", dated->failed ? "err" : "ok");
 }
 
 static void write_persistence(struct info *info)
@@ -231,8 +239,7 @@ static void write_persistence(struct info *info)
 	OUT_LITERAL(&info->text->out,
 		    "loading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\n"
 		    "current_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n"
-		    "current_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\n"
-		    "rdb_changes_since_last_save:0\r\n");
+		    "current_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\n");
 	write_snapshots(info);
 	line_u64(info, "rdb_last_load_keys_expired", info->source->keys_loaded_expired);
 	line_u64(info, "rdb_last_load_keys_loaded", info->source->keys_loaded);
@@ -265,7 +272,13 @@ static void write_traffic(struct info *info)
 				      "instantaneous_output_repl_kbps:0.00\r\n");
 	line_u64(info, "rejected_connections",
 		 t->worker[WORKER_COUNT_REJECTED] + t->admin_rejected);
-	OUT_LITERAL(&info->text->out, "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n");
+	struct repl_status replication = {0};
+
+	if (info->source->repl)
+		repl_status(info->source->repl, &replication);
+	line_u64(info, "sync_full", replication.full);
+	line_u64(info, "sync_partial_ok", replication.partial_good);
+	line_u64(info, "sync_partial_err", replication.partial_bad);
 }
 
 static void write_stats(struct info *info)
@@ -300,16 +313,46 @@ static void write_stats(struct info *info)
 		    "reply_buffer_shrinks:0\r\nreply_buffer_expands:0\r\n");
 }
 
+static void write_replica(struct info *info, uint32_t number,
+			  const struct repl_replica_status *replica)
+{
+	static const char *const states[] = {
+		[REPL_KNOWN] = "wait_bgsave",
+		[REPL_WAITS] = "wait_bgsave",
+		[REPL_SYNCS] = "send_bulk",
+		[REPL_ONLINE] = "online",
+	};
+
+	text_printf(info->text, "slave%u:ip=%s,port=%u,state=%s,offset=%llu,lag=%llu\r\n", number,
+		    replica->address, replica->port, states[replica->state],
+		    (unsigned long long)replica->offset, (unsigned long long)replica->lag_s);
+}
+
 static void write_replication(struct info *info)
 {
-	OUT_LITERAL(&info->text->out, "role:master\r\nconnected_slaves:0\r\n"
-				      "master_failover_state:no-failover\r\n");
-	line_text(info, "master_replid", stats_run_id(info->stats));
+	const struct config *config = info->source->config;
+	struct repl_status status = {.id = stats_run_id(info->stats)};
+
+	if (info->source->repl)
+		repl_status(info->source->repl, &status);
+	OUT_LITERAL(&info->text->out, "role:master\r\n");
+	line_u64(info, "connected_slaves", status.count);
+	if (config->min_replicas_to_write > 0 && config->min_replicas_max_lag > 0)
+		line_u64(info, "min_slaves_good_slaves", status.good);
+	for (uint32_t i = 0; i < status.count; i++)
+		write_replica(info, i, &status.replicas[i]);
+	OUT_LITERAL(&info->text->out, "master_failover_state:no-failover\r\n");
+	line_text(info, "master_replid", status.id);
 	OUT_LITERAL(&info->text->out,
-		    "master_replid2:0000000000000000000000000000000000000000\r\n"
-		    "master_repl_offset:0\r\nsecond_repl_offset:-1\r\nrepl_backlog_active:0\r\n"
-		    "repl_backlog_size:1048576\r\nrepl_backlog_first_byte_offset:0\r\n"
-		    "repl_backlog_histlen:0\r\n");
+		    "master_replid2:0000000000000000000000000000000000000000\r\n");
+	line_u64(info, "master_repl_offset", status.offset);
+	OUT_LITERAL(&info->text->out, "second_repl_offset:-1\r\n");
+	line_u64(info, "repl_backlog_active", status.active);
+	line_u64(info, "repl_backlog_size",
+		 status.active ? status.backlog_keep_bytes : config->repl_backlog_size);
+	line_u64(info, "repl_backlog_first_byte_offset",
+		 status.active ? status.backlog_start + 1 : 0);
+	line_u64(info, "repl_backlog_histlen", status.backlog_bytes);
 }
 
 static double seconds_of(const struct timeval *tv)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctrl/metrics/metrics.h"
 
+#include "ctrl/replication/replication.h"
+#include "ctrl/snapshot/snapshot.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -164,6 +167,91 @@ static void write_process(struct text *text, const struct stats *stats,
 #undef ELASTICACHE
 }
 
+struct snapshot_row {
+	const char *family, *type, *help;
+	uint64_t (*value)(const struct snap_file_status *file);
+};
+
+#define SNAPSHOT_VALUE(name, expression)                                                           \
+	static uint64_t snapshot_##name(const struct snap_file_status *file)                       \
+	{                                                                                          \
+		return (expression);                                                               \
+	}
+SNAPSHOT_VALUE(saves, file->saves)
+SNAPSHOT_VALUE(failures, file->failures)
+SNAPSHOT_VALUE(good, !file->failed)
+SNAPSHOT_VALUE(last, file->last_ms / 1000)
+SNAPSHOT_VALUE(took, file->took_ns / 1000000000)
+SNAPSHOT_VALUE(keys, file->keys)
+SNAPSHOT_VALUE(bytes, file->bytes)
+SNAPSHOT_VALUE(peak, file->peak_bytes)
+
+static const struct snapshot_row snapshot_rows[] = {
+	{"snapshots_total", "counter", "snapshots written", snapshot_saves},
+	{"snapshot_failures_total", "counter", "snapshots that failed", snapshot_failures},
+	{"snapshot_last_good", "gauge", "1 unless the last one failed", snapshot_good},
+	{"snapshot_last_time_seconds", "gauge", "Unix time of the last one written", snapshot_last},
+	{"snapshot_last_duration_seconds", "gauge", "how long the last one took", snapshot_took},
+	{"snapshot_last_keys", "gauge", "keys in the last one written", snapshot_keys},
+	{"snapshot_last_bytes", "gauge", "size of the last one written", snapshot_bytes},
+	{"snapshot_buffer_peak_bytes", "gauge",
+	 "the most copies of changed values that waited for the last one", snapshot_peak},
+};
+
+static double snapshot_progress(const struct snap_saver_status *status)
+{
+	if (!status->saving || status->buckets == 0)
+		return 0;
+	return (double)status->buckets_passed / (double)status->buckets;
+}
+
+/* By kind: "main" is dbfilename, "dated" snapshot-dir. */
+static void write_snapshots(struct text *text, const struct stats_source *source, uint64_t changes)
+{
+	static const char *const kinds[SNAP_KINDS] = {"main", "dated"};
+	const struct snap_saver_status *status;
+
+	if (!source->saver)
+		return;
+	status = snap_saver_status(source->saver);
+	plain(text, "snapshot_in_progress", "gauge", "1 while one is written", status->saving);
+	plain(text, "snapshot_progress_ratio", "gauge", "part of the index that it has passed",
+	      snapshot_progress(status));
+	plain(text, "snapshot_changes", "gauge", "changes since dbfilename was written",
+	      (double)(changes - status->changes_saved));
+	for (size_t row = 0; row < ARRAY_COUNT(snapshot_rows); row++) {
+		const struct snapshot_row *r = &snapshot_rows[row];
+
+		head(text, r->family, r->type, r->help);
+		for (uint32_t kind = 0; kind < SNAP_KINDS; kind++)
+			text_printf(text, "wirecache_%s{kind=\"%s\"} %llu\n", r->family,
+				    kinds[kind], (unsigned long long)r->value(&status->file[kind]));
+	}
+}
+
+static void write_replication(struct text *text, const struct stats_source *source)
+{
+	struct repl_status s;
+
+	if (!source->repl)
+		return;
+	repl_status(source->repl, &s);
+#define REPLICATION_METRIC(family, type, help, value)                                              \
+	plain(text, family, type, help, (double)(value));
+#include "ctrl/metrics/replication_metric.def"
+#undef REPLICATION_METRIC
+	head(text, "replica_lag_bytes", "gauge", "bytes that a replica has yet to acknowledge");
+	for (uint32_t i = 0; i < s.count; i++)
+		text_printf(text, "wirecache_replica_lag_bytes{replica=\"%s:%u\"} %llu\n",
+			    s.replicas[i].address, s.replicas[i].port,
+			    (unsigned long long)(s.offset - s.replicas[i].offset));
+	head(text, "replica_lag_seconds", "gauge", "seconds since a replica's last word");
+	for (uint32_t i = 0; i < s.count; i++)
+		text_printf(text, "wirecache_replica_lag_seconds{replica=\"%s:%u\"} %llu\n",
+			    s.replicas[i].address, s.replicas[i].port,
+			    (unsigned long long)s.replicas[i].lag_s);
+}
+
 void metrics_write(struct text *text, const struct stats *stats)
 {
 	struct stats_snapshot s;
@@ -175,4 +263,6 @@ void metrics_write(struct text *text, const struct stats *stats)
 	write_tcp(text, s.totals.tcp);
 	write_drops(text, s.totals.drops);
 	write_commands(text, stats);
+	write_snapshots(text, stats_source(stats), s.table.changes);
+	write_replication(text, stats_source(stats));
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rcu.h"
+#include "ctrl/snapshot/snap_seal.h"
 #include "dataplane/table/table.h"
 
 #include <errno.h>
@@ -118,7 +119,10 @@ int snap_load(struct rdb_reader *reader, const struct snap_load_config *config,
 /* --- a file --- */
 
 struct loading {
-	const char *path;
+	const char *path, *key_file;
+	int fd;
+	struct snap_unseal *unseal; // NULL: it is not sealed
+	bool refused;               // by the seal
 	struct table_thread *t;
 	uint64_t file_bytes, said_ns;
 };
@@ -144,15 +148,71 @@ static void on_tick(void *arg, const struct rdb_reader *reader,
 
 static ssize_t read_file(void *arg, void *to, size_t len)
 {
+	const struct loading *loading = arg;
 	ssize_t got;
 
 	do
-		got = read(*(const int *)arg, to, len);
+		got = read(loading->fd, to, len);
 	while (got < 0 && errno == EINTR);
 	return got < 0 ? -errno : got;
 }
 
-static int load_opened(int fd, struct loading *loading, struct table *table,
+static ssize_t read_sealed(void *arg, void *to, size_t len)
+{
+	struct loading *loading = arg;
+	ssize_t got = snap_unseal_read(loading->unseal, to, len);
+
+	loading->refused |= got == -EBADMSG;
+	return got;
+}
+
+/* Looks whether the file is sealed; if so, there has to be a key. */
+static int start_reader(struct loading *loading, struct rdb_reader *reader, char *why)
+{
+	uint8_t start[SNAP_SEAL_MAGIC_BYTES];
+	ssize_t len = pread(loading->fd, start, sizeof(start), 0);
+	struct snap_key key;
+	int error;
+
+	if (len < 0 || !snap_is_sealed(start, (size_t)len))
+		return rdb_reader_init(reader, read_file, loading, ITEM_KEY_MAX, ITEM_VALUE_MAX);
+	if (loading->key_file[0] == '\0') {
+		snprintf(why, SNAP_WHY_MAX, "is sealed: see --snapshot-key-file");
+		return -ENOKEY;
+	}
+	error = snap_key_read(loading->key_file, &key, why);
+	if (error)
+		return error;
+	loading->unseal = snap_unseal_new(&key, read_file, loading);
+	snap_key_forget(&key);
+	if (!loading->unseal)
+		return -ENOMEM;
+	return rdb_reader_init(reader, read_sealed, loading, ITEM_KEY_MAX, ITEM_VALUE_MAX);
+}
+
+static int load_pairs(struct loading *loading, struct rdb_reader *reader, struct table *table,
+		      struct snap_load_result *result, char *why)
+{
+	const struct snap_load_config config = {
+		.table = table,
+		.t = loading->t,
+		.wall_ms = clock_wall_us(clock_now_ns()) / 1000,
+		.tick = on_tick,
+		.tick_arg = loading,
+	};
+	int error;
+
+	set_time(loading->t, clock_now_ns());
+	error = snap_load(reader, &config, result, why);
+	if (loading->refused)
+		snprintf(why, SNAP_WHY_MAX,
+			 "is sealed with another key, or damaged before byte %" PRIu64
+			 " of its content",
+			 reader->offset + RDB_BUFFER_BYTES);
+	return error;
+}
+
+static int load_opened(struct loading *loading, struct table *table,
 		       struct snap_load_result *result, char *why)
 {
 	uint64_t start_ns = clock_now_ns();
@@ -161,23 +221,14 @@ static int load_opened(int fd, struct loading *loading, struct table *table,
 
 	loading->t = table_thread_open(table, true);
 	loading->said_ns = start_ns;
-	error = loading->t ? rdb_reader_init(&reader, read_file, &fd, ITEM_KEY_MAX, ITEM_VALUE_MAX)
-			   : -ENOMEM;
+	error = loading->t ? start_reader(loading, &reader, why) : -ENOMEM;
 	if (error == 0) {
-		set_time(loading->t, start_ns);
-		const struct snap_load_config config = {
-			.table = table,
-			.t = loading->t,
-			.wall_ms = clock_wall_us(start_ns) / 1000,
-			.tick = on_tick,
-			.tick_arg = loading,
-		};
-
-		error = snap_load(&reader, &config, result, why);
+		error = load_pairs(loading, &reader, table, result, why);
 		rdb_reader_fini(&reader);
-	} else {
+	} else if (why[0] == '\0') {
 		snprintf(why, SNAP_WHY_MAX, "%s", strerror(-error));
 	}
+	snap_unseal_free(loading->unseal);
 	if (loading->t)
 		table_thread_close(loading->t);
 	if (error == 0)
@@ -190,14 +241,15 @@ static int load_opened(int fd, struct loading *loading, struct table *table,
 	return error;
 }
 
-int snap_load_file(const char *path, struct table *table, struct snap_load_result *result,
-		   char why[SNAP_WHY_MAX])
+int snap_load_file(const char *path, const char *key_file, struct table *table,
+		   struct snap_load_result *result, char why[SNAP_WHY_MAX])
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // of a pipe nobody may write
-	struct loading loading = {.path = path};
+	struct loading loading = {.path = path, .key_file = key_file, .fd = fd};
 	struct stat stat;
 	int error;
 
+	why[0] = '\0';
 	if (fd < 0 || fstat(fd, &stat) != 0) {
 		error = -errno;
 		snprintf(why, SNAP_WHY_MAX, "%s", strerror(-error));
@@ -206,7 +258,7 @@ int snap_load_file(const char *path, struct table *table, struct snap_load_resul
 		snprintf(why, SNAP_WHY_MAX, "is not a file");
 	} else {
 		loading.file_bytes = (uint64_t)stat.st_size;
-		error = load_opened(fd, &loading, table, result, why);
+		error = load_opened(&loading, table, result, why);
 	}
 	if (fd >= 0)
 		close(fd);

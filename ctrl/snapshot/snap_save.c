@@ -2,61 +2,34 @@
 #include "ctrl/snapshot/snapshot.h"
 
 #include "base/clock.h"
-#include "base/rcu.h"
-#include "ctrl/snapshot/rdb_write.h"
-#include "dataplane/table/snapshot.h"
-#include "dataplane/table/table.h"
+#include "ctrl/snapshot/snap_seal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
- * Table -> RDB file: dataplane/table/snapshot.c shows the items, rdb_write.c encodes them, this one
- * sees to the file. A thread of its own runs it, which may wait for the disk: while it does, what
- * writers displace waits in the snapshot's buffer.
+ * Snapshot -> file: snap_stream.c makes the bytes, snap_seal.c may seal them, this one sees to the
+ * file. Called on a thread of its own (snap_saver.c), which may wait for the disk.
  */
 
 #define PATH_BYTES_MAX 4096
-#define WAIT_NS        1000000
-#define BEGIN_TRIES    100 // each late once in a while, when the machine takes the core away
 
-struct saving {
-	const struct snap_save_config *config;
-	struct snap_save_result *result;
-	struct table_thread *t;
-	struct rdb_writer writer;
+struct file {
 	int fd;
+	struct snap_seal *seal; // NULL: none
 };
-
-static void set_time(struct table_thread *t)
-{
-	uint64_t now_ns = clock_now_ns();
-
-	table_set_time(t, clock_wall_us(now_ns) / 1000, now_ns);
-}
-
-static void wait_offline(void)
-{
-	const struct timespec pause = {.tv_nsec = WAIT_NS};
-
-	rcu_offline();
-	nanosleep(&pause, NULL);
-	rcu_online();
-}
 
 static int write_all(void *arg, const void *bytes, size_t len)
 {
-	const struct saving *saving = arg;
+	const struct file *file = arg;
 	const uint8_t *at = bytes;
 
 	while (len > 0) {
-		ssize_t put = write(saving->fd, at, len);
+		ssize_t put = write(file->fd, at, len);
 
 		if (put < 0 && errno == EINTR)
 			continue;
@@ -68,96 +41,44 @@ static int write_all(void *arg, const void *bytes, size_t len)
 	return 0;
 }
 
-static void on_item(void *arg, const struct item *item)
+static int start_seal(struct file *file, const char *key_file, char *why)
 {
-	struct saving *saving = arg;
-
-	if (saving->config->memcached)
-		rdb_write_memcached(&saving->writer, item_version(item), item_mc_flags(item));
-	rdb_write_pair(&saving->writer, item_key(item), item_value(item), item_expire_ms(item));
-	saving->result->keys++;
-}
-
-/* The cut has to be ahead of all clocks when it is shown, and now and then we are too slow. */
-static struct table_snapshot *begin(struct saving *saving, int *error)
-{
-	for (uint32_t i = 0; i < BEGIN_TRIES; i++) {
-		struct table_snapshot *s = table_snapshot_begin(saving->t, clock_now_ns(),
-								saving->config->buffer_bytes);
-
-		*error = s ? 0 : -ENOMEM;
-		if (!s || table_snapshot_confirm(s, clock_now_ns()))
-			return s;
-		while (table_snapshot_step(s, saving->t, NULL, NULL) != TABLE_SNAPSHOT_FAILED) {
-			wait_offline();
-			set_time(saving->t);
-		}
-		table_snapshot_end(s, saving->t);
-	}
-	*error = -ETIME;
-	return NULL;
-}
-
-static int error_of(enum table_snapshot_failure failure)
-{
-	switch (failure) {
-	case TABLE_SNAPSHOT_GOOD:
-		return 0;
-	case TABLE_SNAPSHOT_FLUSHED:
-		return -EAGAIN;
-	case TABLE_SNAPSHOT_OVERFLOW:
-		return -ENOBUFS;
-	case TABLE_SNAPSHOT_CANCELLED:
-		return -ECANCELED;
-	case TABLE_SNAPSHOT_LATE:
-		break;
-	}
-	return -ETIME;
-}
-
-static int write_items(struct saving *saving)
-{
-	enum table_snapshot_state state;
-	struct table_snapshot *s;
+	struct snap_key key;
 	int error;
 
-	set_time(saving->t);
-	s = begin(saving, &error);
-	if (!s)
+	if (key_file[0] == '\0')
+		return 0;
+	error = snap_key_read(key_file, &key, why);
+	if (error)
 		return error;
-	do {
-		if (atomic_load(saving->config->stop) || saving->writer.error)
-			table_snapshot_cancel(s);
-		state = table_snapshot_step(s, saving->t, on_item, saving);
-		if (state == TABLE_SNAPSHOT_WAITS)
-			wait_offline();
-		rcu_quiescent();
-		set_time(saving->t);
-	} while (state == TABLE_SNAPSHOT_WAITS || state == TABLE_SNAPSHOT_GOES_ON);
-	saving->result->peak_bytes = table_snapshot_peak_bytes(s);
-	error = error_of(table_snapshot_failure(s));
-	table_snapshot_end(s, saving->t);
-	return saving->writer.error ? saving->writer.error : error;
+	file->seal = snap_seal_new(&key, write_all, file);
+	snap_key_forget(&key);
+	return file->seal ? 0 : -ENOMEM;
 }
 
-static int write_file(struct saving *saving)
+static int write_file(struct file *file, const struct snap_save_config *config,
+		      struct snap_save_result *result, char *why)
 {
-	struct table_stats stats;
-	int error = rdb_writer_init(&saving->writer, write_all, saving, saving->config->compress);
+	int error = start_seal(file, config->key_file, why);
 
 	if (error)
 		return error;
-	saving->t = table_thread_open(saving->config->table, false);
-	table_stats(saving->config->table, &stats);
-	rdb_write_header(&saving->writer, clock_wall_us(clock_now_ns()) / 1000000, stats.items,
-			 stats.items_with_expiry);
-	error = saving->t ? write_items(saving) : -ENOMEM;
-	table_thread_close(saving->t);
-	if (error == 0)
-		error = rdb_write_end(&saving->writer);
-	saving->result->bytes = saving->writer.bytes;
-	rdb_writer_fini(&saving->writer);
-	if (error == 0 && fsync(saving->fd) != 0)
+	const struct snap_stream_config stream = {
+		.table = config->table,
+		.buffer_bytes = config->buffer_bytes,
+		.compress = config->compress,
+		.memcached = config->memcached,
+		.stop = config->stop,
+		.progress = config->progress,
+		.sink = file->seal ? snap_seal_write : write_all,
+		.arg = file->seal ? (void *)file->seal : file,
+	};
+
+	error = snap_stream(&stream, result);
+	if (error == 0 && file->seal)
+		error = snap_seal_end(file->seal);
+	snap_seal_free(file->seal);
+	if (error == 0 && fsync(file->fd) != 0)
 		error = -errno;
 	return error;
 }
@@ -177,47 +98,35 @@ static int sync_folder(const char *path)
 	return error;
 }
 
-static void say_why(int error, char *why)
-{
-	const char *text = strerror(-error);
-
-	if (error == -EAGAIN)
-		text = "all keys were deleted meanwhile";
-	else if (error == -ENOBUFS)
-		text = "more was written meanwhile than snapshot-buffer holds";
-	else if (error == -ECANCELED)
-		text = "the appliance stops";
-	snprintf(why, SNAP_WHY_MAX, "%s", text);
-}
-
 int snap_save(const struct snap_save_config *config, struct snap_save_result *result,
 	      char why[SNAP_WHY_MAX])
 {
-	struct saving saving = {.config = config, .result = result, .fd = -1};
 	uint64_t start_ns = clock_now_ns();
+	struct file file = {.fd = -1};
 	char aside[PATH_BYTES_MAX];
 	int error = 0;
 
 	*result = (struct snap_save_result){0};
+	why[0] = '\0';
 	// Always the same name: what a kill leaves is overwritten by the next save.
 	if (snprintf(aside, sizeof(aside), "%s.temp", config->path) >= (int)sizeof(aside))
 		error = -ENAMETOOLONG;
 	if (error == 0)
-		saving.fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	if (error == 0 && saving.fd < 0)
+		file.fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	if (error == 0 && file.fd < 0)
 		error = -errno;
 	if (error == 0)
-		error = write_file(&saving);
-	if (saving.fd >= 0 && close(saving.fd) != 0 && error == 0)
+		error = write_file(&file, config, result, why);
+	if (file.fd >= 0 && close(file.fd) != 0 && error == 0)
 		error = -errno;
 	if (error == 0 && rename(aside, config->path) != 0)
 		error = -errno;
 	if (error == 0)
 		error = sync_folder(config->path);
-	else if (saving.fd >= 0)
+	else if (file.fd >= 0)
 		unlink(aside);
 	result->took_ns = clock_now_ns() - start_ns;
 	if (error)
-		say_why(error, why);
+		snap_say_why(error, why);
 	return error;
 }

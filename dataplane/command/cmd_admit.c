@@ -63,6 +63,13 @@ static bool check(struct cmd_thread *thread, const struct client *client, const 
 				   cmd->name);
 		return false;
 	}
+	if ((cmd->flags & CMD_WRITE) && unlikely(cmd_writes(thread) != CMD_WRITES_OPEN)) {
+		if (cmd_writes(thread) == CMD_WRITES_NO_REPLICAS)
+			REPLY_ERROR(reply, "NOREPLICAS Not enough good replicas to write.");
+		else
+			REPLY_ERROR(reply, "ERR the server is shutting down");
+		return false;
+	}
 	if ((cmd->flags & CMD_DENYOOM) && !table_reserve(thread->tt, request_bytes(argc, argv))) {
 		REPLY_ERROR(reply, "OOM command not allowed when used memory > 'maxmemory'.");
 		return false;

@@ -43,12 +43,18 @@ static void reply_flags(struct reply *r, uint32_t flags)
 		uint32_t flag;
 		const char *name;
 	} names[] = {
-		{CMD_WRITE, "write"},       {CMD_READONLY, "readonly"},
-		{CMD_DENYOOM, "denyoom"},   {CMD_ADMIN, "admin"},
-		{CMD_NOSCRIPT, "noscript"}, {CMD_LOADING, "loading"},
-		{CMD_STALE, "stale"},       {CMD_SKIP_SLOWLOG, "skip_slowlog"},
-		{CMD_FAST, "fast"},         {CMD_NO_AUTH, "no_auth"},
-		{CMD_NO_ASYNC_LOADING, "no_async_loading"}, {CMD_NO_MULTI, "no_multi"},
+		{CMD_WRITE, "write"},
+		{CMD_READONLY, "readonly"},
+		{CMD_DENYOOM, "denyoom"},
+		{CMD_ADMIN, "admin"},
+		{CMD_NOSCRIPT, "noscript"},
+		{CMD_LOADING, "loading"},
+		{CMD_STALE, "stale"},
+		{CMD_SKIP_SLOWLOG, "skip_slowlog"},
+		{CMD_FAST, "fast"},
+		{CMD_NO_AUTH, "no_auth"},
+		{CMD_NO_ASYNC_LOADING, "no_async_loading"},
+		{CMD_NO_MULTI, "no_multi"},
 		{CMD_ALLOW_BUSY, "allow_busy"},
 	};
 	struct words words = {.count = 0};

@@ -175,18 +175,3 @@ void cmd_no_cluster(struct cmd_call *call)
 {
 	REPLY_ERROR(call->reply, "ERR This instance has cluster support disabled");
 }
-
-/* There is no replica that could be behind, or that one could wait for. */
-void cmd_wait(struct cmd_call *call)
-{
-	int64_t replicas, timeout;
-
-	if (!cmd__parse_i64(call, call->argv[1], &replicas))
-		return;
-	if (!number_parse_i64(call->argv[2], &timeout))
-		REPLY_ERROR(call->reply, "ERR timeout is not an integer or out of range");
-	else if (timeout < 0)
-		REPLY_ERROR(call->reply, "ERR timeout is negative");
-	else
-		reply_integer(call->reply, 0);
-}

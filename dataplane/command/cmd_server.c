@@ -29,15 +29,6 @@ void cmd_time(struct cmd_call *call)
 	reply_bulk(call->reply, slice_of(text, number_encode_u64(now_us % 1000000, text)));
 }
 
-/* A master, its replication offset, its replicas. */
-void cmd_role(struct cmd_call *call)
-{
-	reply_array(call->reply, 3);
-	reply_bulk_text(call->reply, "master");
-	reply_integer(call->reply, 0);
-	reply_array(call->reply, 0);
-}
-
 void cmd_info(struct cmd_call *call)
 {
 	const struct cmd_host_ops *ops = cmd__host_ops(call);
@@ -122,27 +113,34 @@ void cmd_lastsave(struct cmd_call *call)
 	ask_host(call, cmd__host_ops(call)->last_save);
 }
 
-static bool is_shutdown_modifier(struct slice word)
+/* NOW makes no difference: there are no replicas to wait for. */
+static bool parse_shutdown(const struct cmd_call *call, struct cmd_shutdown *how)
 {
-	static const char *const modifiers[] = {"nosave", "save", "now", "force"};
-
-	for (uint32_t i = 0; i < ARRAY_COUNT(modifiers); i++) {
-		if (slice_equal_nocase(word, modifiers[i]))
-			return true;
+	*how = (struct cmd_shutdown){.saves = false};
+	for (uint32_t i = 1; i < call->argc; i++) {
+		if (slice_equal_nocase(call->argv[i], "save"))
+			how->saves = true;
+		else if (slice_equal_nocase(call->argv[i], "nosave"))
+			how->skips_save = true;
+		else if (slice_equal_nocase(call->argv[i], "force"))
+			how->forces = true;
+		else if (!slice_equal_nocase(call->argv[i], "now"))
+			return false;
 	}
-	return false;
+	return !(how->saves && how->skips_save);
 }
 
-/* Redis' modifiers are accepted, and make no difference. */
 void cmd_shutdown(struct cmd_call *call)
 {
-	for (uint32_t i = 1; i < call->argc; i++) {
-		if (!is_shutdown_modifier(call->argv[i])) {
-			cmd__syntax_error(call);
-			return;
-		}
-	}
-	ask_host(call, cmd__host_ops(call)->shutdown);
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
+	struct cmd_shutdown how;
+
+	if (!parse_shutdown(call, &how))
+		cmd__syntax_error(call);
+	else if (ops->shutdown)
+		ops->shutdown(call->thread->host, call->reply, &how);
+	else
+		cmd__no_host(call);
 }
 
 static bool parse_seconds(struct slice text, double *seconds)

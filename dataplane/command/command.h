@@ -96,6 +96,12 @@ struct cmd_counters {
 	counter mc_udp_amplifying, mc_udp_too_long, mc_udp_too_many; // not sent
 };
 
+/* How SHUTDOWN is to go about it; by default it saves if there are rules for that. */
+struct cmd_shutdown {
+	bool saves, skips_save;
+	bool forces; // even if it cannot save
+};
+
 /*
  * What the engine asks of the process around it. Only CMD_CONTROL commands call these; NULL
  * answers an error.
@@ -117,11 +123,22 @@ struct cmd_host_ops {
 			    struct client *self);
 	void (*client_kill)(void *host, struct reply *r, const struct slice *args, uint32_t count,
 			    struct client *self);
-	void (*shutdown)(void *host, struct reply *r);
+	void (*shutdown)(void *host, struct reply *r, const struct cmd_shutdown *how);
 	void (*save)(void *host, struct reply *r);   // SAVE: answers when it is done
 	void (*bgsave)(void *host, struct reply *r); // answers when it has begun
 	void (*last_save)(void *host, struct reply *r);
 	void (*debug_sleep)(void *host, double seconds);
+	void (*role)(void *host, struct reply *r);
+	// Pairs of an option and a value, already found even.
+	void (*replconf)(void *host, struct reply *r, struct client *client,
+			 const struct slice *pairs, uint32_t count);
+	// Makes a replica of the client: what it is sent from then on is no reply.
+	void (*psync)(void *host, struct reply *r, struct client *client, struct slice id,
+		      int64_t offset);
+	// How many replicas have all that the client has changed; false: it is asked again when
+	// as many as wanted have, or the time is over.
+	bool (*wait)(void *host, struct client *client, int64_t wanted, int64_t timeout_ms,
+		     int64_t *acked);
 	/*
 	 * memcached's `stats SUB` of the whole process, without the END line; mc_stats_encode()
 	 * knows the names. Asked only for groups that it knows; `sub` is empty for the general
@@ -134,6 +151,20 @@ struct cmd_host_ops {
 	bool (*memory_limit)(void *host, uint64_t bytes);
 };
 
+/*
+ * Whether clients may change anything. Set by the control thread; whoever runs commands reads it
+ * for each one that would, relaxed: after a grace period all do as it says.
+ */
+enum cmd_writes {
+	CMD_WRITES_OPEN,
+	CMD_WRITES_STOPPING,    // the last snapshot is being written
+	CMD_WRITES_NO_REPLICAS, // there are fewer than min-replicas-to-write
+};
+
+struct cmd_gate {
+	_Atomic uint32_t writes; // enum cmd_writes
+};
+
 /* The surroundings of a call: one per thread that runs commands. */
 struct cmd_thread {
 	struct table *table;
@@ -142,6 +173,7 @@ struct cmd_thread {
 	struct cmd_counters *counters;
 	struct mc_log *log; // what memcached's watchers see; NULL but on workers
 	const struct cmd_host_ops *host_ops; // NULL on workers
+	const struct cmd_gate *gate; // NULL: open
 	void *host;
 	uint64_t now_ms; // Unix time of the burst
 	uint64_t now_us; // the same in microseconds, for TIME
@@ -162,6 +194,14 @@ struct cmd_call {
 		*blobs; // NULL, or per argument NULL or the blob that is it: blob_ref() to keep
 	struct reply *reply;
 };
+
+static inline enum cmd_writes cmd_writes(const struct cmd_thread *thread)
+{
+	if (!thread->gate)
+		return CMD_WRITES_OPEN;
+	return (enum cmd_writes)atomic_load_explicit(
+		(_Atomic uint32_t *)(uintptr_t)&thread->gate->writes, memory_order_relaxed);
+}
 
 /* Builds the lookup structure. Main thread, once, before any other call. */
 void cmd_init(void);

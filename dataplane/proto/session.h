@@ -205,6 +205,8 @@ struct forward {
 	void *connection;    // of the host
 	uint64_t client_id;  // to recognise that the connection is still the same
 	uint32_t worker;     // where it goes back to
+	uint64_t version;    // of the table, up to which the client's changes are
+	bool deferred;       // by whoever runs it: it is not done yet, and will be run again
 };
 
 /* NULL when there is no memory, or the arguments are longer than query_max_bytes together. */

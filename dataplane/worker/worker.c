@@ -114,6 +114,7 @@ static int build_parts(struct worker *w)
 		.stats = w->stats.per_command,
 		.counters = &w->stats.commands,
 		.log = w->log,
+		.gate = config->gate,
 		.rng = rng_seeded(config->tcp.rng_seed),
 	};
 	if (config->mc_udp_port) {

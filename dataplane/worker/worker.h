@@ -49,6 +49,7 @@ struct worker_config {
 	struct neigh_table *neighbours;
 	struct worker_fabric *fabric;
 	const struct session_limits *limits;
+	const struct cmd_gate *gate;
 	const struct worker_live *live;
 	struct ip_config ip;
 	struct tcp_config tcp;

@@ -11,8 +11,8 @@
 /*
  * What the files of this folder share. A frame's way through them: worker_loop.c (the map),
  * worker_steer.c (to its owner), worker_conn.c (TCP's callbacks and the sessions), worker_udp.c,
- * worker_mail.c and worker_visit.c (the control side), worker_stage.c (times the stages),
- * worker_idle.c.
+ * worker_mail.c, worker_visit.c and worker_replica.c (the control side), worker_stage.c (times the
+ * stages), worker_idle.c.
  */
 
 #define WORKER_TX_BATCH     PORT_BURST_MAX
@@ -34,10 +34,12 @@ struct worker_conn {
 	struct tcp_conn *tcp;  // NULL while the slot is free, or once TCP has let go
 	struct worker_conn *free_next;
 	struct worker_conn *touched_next;
-	bool touched;   // on the worker's list of this turn
-	bool fin;       // the peer will send no more
-	bool closing;   // tcp_close() has been called
-	bool forwarded; // a request of it is with the control side
+	struct replica_link *replica;     // NULL: an ordinary client
+	struct worker_conn *replica_next; // of the worker's list
+	bool touched;                     // on the worker's list of this turn
+	bool fin;                         // the peer will send no more
+	bool closing;                     // tcp_close() has been called
+	bool forwarded;                   // a request of it is with the control side
 };
 
 /* A turn whose stages are being timed; the stages that are over, and when the last one was. */
@@ -81,8 +83,9 @@ struct worker {
 	uint64_t sweep_next_ns;
 	uint64_t client_serial;
 
-	struct worker_visit *visit; // under way, NULL if none
-	uint32_t visit_at;          // slot
+	struct worker_conn *replicas; // connections that send a feed
+	struct worker_visit *visit;   // under way, NULL if none
+	uint32_t visit_at;            // slot
 
 	uint32_t forwards_out; // requests that are with the control side
 
@@ -138,6 +141,11 @@ bool worker_steer_all_left(const struct worker *w);
 /* worker_mail.c */
 bool worker_mail_turn(struct worker *w); // true if there was mail
 bool worker_mail_forward(struct worker *w, struct worker_conn *conn, const struct request *request);
+
+/* worker_replica.c */
+void worker_replica_attach(struct worker *w, struct worker_conn *conn, struct replica_link *link);
+void worker_replica_detach(struct worker *w, struct worker_conn *conn);
+bool worker_replicas_turn(struct worker *w); // true if something was sent
 
 /* worker_visit.c */
 void worker_visit_begin(struct worker *w, struct worker_visit *visit);

@@ -2,6 +2,7 @@
 #include "dataplane/worker/worker_mail.h"
 
 #include "dataplane/worker/worker_internal.h"
+#include "dataplane/worker/worker_replica.h"
 
 #include <stdlib.h>
 
@@ -49,6 +50,7 @@ bool worker_mail_forward(struct worker *w, struct worker_conn *conn, const struc
 		forward->connection = conn;
 		forward->client_id = conn->session.client.id;
 		forward->worker = w->config.id;
+		forward->version = table_clock(w->table);
 		w->forwards_out++;
 		counter_add(&w->stats.count[WORKER_COUNT_FORWARDED], 1);
 		send(w, mail);
@@ -94,8 +96,7 @@ static void write_lines(struct worker *w, struct mail *mail)
 	struct mail_lines *lines = &mail->lines;
 	struct worker_conn *conn = lines->connection;
 
-	lines->alive = conn->tcp && !conn->closing &&
-		       conn->session.client.id == lines->client_id;
+	lines->alive = conn->tcp && !conn->closing && conn->session.client.id == lines->client_id;
 	if (lines->alive) // whoever watches is not idle
 		conn->session.client.active_ms = w->command.now_ms;
 	if (lines->alive && lines->blob && !tcp_out_full(conn->tcp)) {
@@ -104,6 +105,21 @@ static void write_lines(struct worker *w, struct mail *mail)
 	}
 	mail->kind = MAIL_WRITTEN;
 	send(w, mail);
+}
+
+/* The client may have left while it asked to become one. */
+static void take_replica(struct worker *w, const struct mail_replica *mail)
+{
+	struct worker_conn *conn = mail->connection;
+	struct replica_link *link = mail->link;
+
+	if (conn->tcp && !conn->closing && !conn->replica &&
+	    conn->session.client.id == mail->client_id) {
+		worker_replica_attach(w, conn, link);
+		return;
+	}
+	feed_place_drop(&link->places[0]);
+	atomic_store_explicit(&link->gone, true, memory_order_release);
 }
 
 static void open_mail(struct worker *w, struct mail *mail)
@@ -123,6 +139,10 @@ static void open_mail(struct worker *w, struct mail *mail)
 		return;
 	case MAIL_LINES:
 		write_lines(w, mail);
+		return;
+	case MAIL_REPLICA:
+		take_replica(w, &mail->replica);
+		worker_mail_free(mail);
 		return;
 	case MAIL_FORWARD:
 	case MAIL_RAN:

@@ -10,6 +10,7 @@
 struct blob;
 struct forward;
 struct mail;
+struct replica_link;
 
 /*
  * The only way between the control thread and a worker beside counters: small messages over two
@@ -23,15 +24,23 @@ enum mail_kind {
 	MAIL_VISIT,   // control -> worker: show all connections to a visitor, whose `left` answers
 	MAIL_LINES,   // control -> worker: write these to a watcher's connection
 	MAIL_WRITTEN, // worker -> control: done, or it is gone
+	MAIL_REPLICA, // control -> worker: that connection is a replica's from now on
 };
 
 /* Lines for a watcher (ctrl/watch). The mail holds a reference of the blob. */
 struct mail_lines {
 	void *connection;   // of the worker
 	uint64_t client_id; // to recognise that the connection is still the same
-	struct blob *blob; // NULL: only to see whether it is there
+	struct blob *blob;  // NULL: only to see whether it is there
 	uint32_t watcher;
 	bool alive; // of MAIL_WRITTEN
+};
+
+/* Of MAIL_REPLICA. The link is the worker's until it says that it is gone. */
+struct mail_replica {
+	void *connection;
+	uint64_t client_id;
+	struct replica_link *link;
 };
 
 struct mail {
@@ -39,6 +48,7 @@ struct mail {
 	struct forward *forward;
 	struct worker_visit *visit;
 	struct mail_lines lines;
+	struct mail_replica replica;
 };
 
 /* What a visitor sees of a connection. Valid during the call. */

@@ -6,7 +6,7 @@
 # shellcheck disable=SC2034
 
 BUILD_PACKAGES=(build-essential meson ninja-build pkg-config dpdk libdpdk-dev liburcu-dev
-	libjemalloc-dev libcmocka-dev libmicrohttpd-dev liblzf-dev)
+	libjemalloc-dev libcmocka-dev libmicrohttpd-dev liblzf-dev libssl-dev)
 RUN_PACKAGES=(iproute2 ethtool procps kmod pciutils curl redis-tools netcat-openbsd)
 TEST_PACKAGES=(clang libclang-rt-14-dev redis-server redis-tools memcached libmemcached-tools
 	python3 python3-redis python3-pymemcache python3-pylibmc python3-binary-memcached ethtool iproute2 iputils-ping netcat-openbsd nmap

@@ -268,6 +268,157 @@ def check_flush():
         assert set(loaded_by_redis(appliance.path)) == {b"after"}
 
 
+def files_in(folder):
+    return sorted(os.listdir(folder))
+
+
+def check_rules():
+    """`save`: as soon as there are changes enough and the time has come, and at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        with Saving(folder, "--save", "1 3") as appliance, client() as c:
+            c.bgsave()
+            wait_for(lambda: c.info("persistence")["rdb_changes_since_last_save"] == 0, 10, "first save")
+            c.mset({"a": 1, "b": 2})
+            time.sleep(2.5)
+            info = c.info("persistence")
+            assert info["rdb_changes_since_last_save"] == 2 and info["rdb_saves"] == 1, info
+            c.incr("a")
+            wait_for(lambda: c.info("persistence")["rdb_saves"] == 2, 10, "save by the rule")
+            assert set(loaded_by_redis(appliance.path)) == {b"a", b"b"}
+            assert c.config_set("save", "") and c.config_get("save") == {"save": ""}
+            assert c.config_set("save", "3600 1000000")
+            c.set("last", "x")
+            appliance.stop()
+        with Saving(folder) as appliance:
+            assert {k: v[0] for k, v in appliance.found.items()} == {b"a": b"2", b"b": b"2", b"last": b"x"}
+
+
+def write_until_the_end(written):
+    with contextlib.suppress(redis.ConnectionError), client() as c:
+        while True:
+            try:
+                c.set("number", written[0] + 1)
+                written[0] += 1
+            except redis.ResponseError as error:
+                assert str(error) == "the server is shutting down", error
+                return
+
+
+def check_last_snapshot():
+    """What a client was told to be written is there after SIGTERM, whatever it wrote meanwhile."""
+    written = [0]
+    with tempfile.TemporaryDirectory() as folder:
+        with Saving(folder, "--save", "3600 1000000", workers=2) as appliance, client() as c:
+            fill(c)
+            writer = threading.Thread(target=write_until_the_end, args=(written,))
+            writer.start()
+            time.sleep(0.5)
+            appliance.stop()
+            writer.join()
+        assert written[0] > 0
+        with Saving(folder) as appliance:
+            assert int(appliance.found[b"number"][0]) >= written[0], (appliance.found[b"number"], written)
+
+
+def shutdown(appliance, *words):
+    """By the admin listener. What it says, None if the process has ended."""
+    def ask_admin():
+        with redis.Redis("127.0.0.1", 6380, retry=None) as admin:
+            try:
+                admin.execute_command("SHUTDOWN", *words)
+            except redis.ConnectionError:
+                return None
+            except redis.ResponseError as error:
+                return str(error)
+        raise AssertionError("SHUTDOWN was answered")
+
+    return harness.in_namespace(appliance.server, ask_admin)
+
+
+def check_shutdown():
+    """With and without a snapshot; one that cannot be written keeps the appliance going."""
+    with tempfile.TemporaryDirectory() as folder:
+        sh("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder)
+        try:
+            with Saving(folder, "--save", "3600 1") as appliance, client() as c:
+                c.set("large", os.urandom(2 << 20))
+                assert shutdown(appliance).startswith("Errors trying to SHUTDOWN")
+                assert c.set("after", "x")
+                assert shutdown(appliance, "NOSAVE") is None
+                appliance.process.wait(10)
+            assert files_in(folder) == []
+            with Saving(folder) as appliance, client() as c:
+                c.set("small", "x")
+                assert shutdown(appliance, "SAVE") is None
+                appliance.process.wait(10)
+            assert files_in(folder) == ["dump.rdb"]
+        finally:
+            sh("umount", folder)
+
+
+def check_dated():
+    """One in the window of a day, under its time; the oldest go."""
+    with tempfile.TemporaryDirectory() as folder:
+        dated = os.path.join(folder, "daily")
+        os.mkdir(dated)
+        old = ["wirecache-2024010%dT030000Z.rdb" % day for day in range(1, 5)]
+        for name in old + ["wirecache-20240105T030000Z.rdb.temp", "mine"]:
+            with open(os.path.join(dated, name), "w", encoding="ascii"):
+                pass
+        with Saving(folder, "--snapshot-dir", "daily", "--snapshot-retention", "3") as appliance, client() as c:
+            c.set("key", "value")
+            now = time.gmtime()
+            c.config_set("snapshot-window", "%02d:00-%02d:00" % (now.tm_hour, (now.tm_hour + 2) % 24))
+            wait_for(lambda: c.info("persistence")["dated_snapshots"] == 1, 20, "dated snapshot")
+            names = files_in(dated)
+            assert names[0] == "mine" and names[1:3] == old[2:] and len(names) == 4, names
+            assert set(loaded_by_redis(os.path.join(dated, names[3]))) == {b"key"}
+            time.sleep(2.5)
+            assert files_in(dated) == names
+            metrics = appliance.metrics()
+            assert metrics['wirecache_snapshots_total{kind="dated"}'] == 1
+            assert metrics['wirecache_snapshots_total{kind="main"}'] == 0
+        assert files_in(folder) == ["daily"]
+        with Saving(folder, "--snapshot-dir", "daily", "--snapshot-window",
+                    "%02d:00-%02d:00" % (now.tm_hour, (now.tm_hour + 2) % 24)):
+            time.sleep(2.5)
+            assert files_in(dated) == names
+
+
+def refused(folder, *options):
+    try:
+        with Saving(folder, *options):
+            raise AssertionError("it has started")
+    except RuntimeError as error:
+        return str(error)
+
+
+def check_sealed():
+    """With a key nothing can be read in the file, and only that key opens it."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as keys:
+        one, other = os.path.join(keys, "one"), os.path.join(keys, "other")
+        for path in (one, other):
+            with open(path, "w", encoding="ascii") as f:
+                f.write(os.urandom(32).hex() + "\n")
+            os.chmod(path, 0o600)
+        with Saving(folder, "--snapshot-key-file", one) as appliance, client() as c:
+            fill(c)
+            saved = contents(c)
+            save(c)
+        with open(appliance.path, "rb") as f:
+            sealed = f.read()
+        assert sealed.startswith(b"WCSEAL01") and b"REDIS" not in sealed and b"cache appliance" not in sealed
+        with Saving(folder, "--snapshot-key-file", one) as appliance:
+            assert appliance.found == saved
+        assert "see --snapshot-key-file" in refused(folder)
+        assert "another key, or damaged" in refused(folder, "--snapshot-key-file", other)
+        assert "No such file" in refused(folder, "--snapshot-key-file", "/nowhere")
+        with open(appliance.path, "r+b") as f:
+            f.seek(len(sealed) // 2)
+            f.write(b"damage")
+        assert "another key, or damaged" in refused(folder, "--snapshot-key-file", one)
+
+
 def main():
     harness.require_root()
     checks = Checks()
@@ -279,6 +430,11 @@ def main():
     checks.run("SIGTERM while it saves", check_stop)
     checks.run("a full disk", check_full_disk)
     checks.run("FLUSHALL", check_flush)
+    checks.run("save rules", check_rules)
+    checks.run("the last snapshot", check_last_snapshot)
+    checks.run("SHUTDOWN", check_shutdown)
+    checks.run("dated snapshots", check_dated)
+    checks.run("sealed snapshots", check_sealed)
     checks.finish()
 
 

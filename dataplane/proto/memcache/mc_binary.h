@@ -66,6 +66,7 @@ enum mc_binary_status {
 	MC_BINARY_AUTH_CONTINUE = 0x21,
 	MC_BINARY_UNKNOWN_COMMAND = 0x81,
 	MC_BINARY_ENOMEM = 0x82,
+	MC_BINARY_ETMPFAIL = 0x86,
 };
 
 /* What a packet begins with; a response has a status where a request has reserved bytes. */

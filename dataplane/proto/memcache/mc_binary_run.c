@@ -91,6 +91,8 @@ static struct slice text_of(enum mc_binary_status status)
 		return SLICE_LITERAL("Auth failure.");
 	case MC_BINARY_UNKNOWN_COMMAND:
 		return SLICE_LITERAL("Unknown command");
+	case MC_BINARY_ETMPFAIL:
+		return SLICE_LITERAL("Changes are refused for now");
 	default:
 		return SLICE_LITERAL("Out of memory");
 	}
@@ -432,6 +434,29 @@ static void (*const runs[MC_BINARY_OPCODES])(const struct call *c) = {
 	[MC_BINARY_STAT] = run_stat,
 };
 
+static bool changes(enum mc_binary_opcode command)
+{
+	switch (command) {
+	case MC_BINARY_CONFIG_SET:
+	case MC_BINARY_CONFIG_DELETE:
+	case MC_BINARY_TOUCH:
+	case MC_BINARY_GAT:
+	case MC_BINARY_GATK:
+	case MC_BINARY_SET:
+	case MC_BINARY_ADD:
+	case MC_BINARY_REPLACE:
+	case MC_BINARY_APPEND:
+	case MC_BINARY_PREPEND:
+	case MC_BINARY_DELETE:
+	case MC_BINARY_INCREMENT:
+	case MC_BINARY_DECREMENT:
+	case MC_BINARY_FLUSH:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void mc__binary_run(struct session_host *host, struct request *request)
 {
 	const struct call call = {
@@ -452,6 +477,9 @@ void mc__binary_run(struct session_host *host, struct request *request)
 		counter_add(&call.counters->mc_protocol_errors, 1);
 	if (unlikely(call.b->status != MC_BINARY_OK)) {
 		answer_error(&call, call.b->status);
+	} else if (unlikely(cmd_writes(host->cmd) != CMD_WRITES_OPEN) &&
+		   changes((enum mc_binary_opcode)call.b->command)) {
+		answer_error(&call, MC_BINARY_ETMPFAIL);
 	} else {
 		runs[call.b->command](&call);
 	}

@@ -78,7 +78,7 @@ static void run_shutdown(struct cmd_call *call)
 	// As memcached, which closes the connection instead of answering.
 	call->client->close_after = true;
 	if (ops && ops->shutdown)
-		ops->shutdown(call->thread->host, call->reply);
+		ops->shutdown(call->thread->host, call->reply, &(struct cmd_shutdown){0});
 }
 
 const struct cmd mc_watch_command = {

@@ -435,6 +435,35 @@ static void (*const runs[])(const struct mc_call *c) = {
 	[MC_META_DEBUG] = mc__meta_debug,
 };
 
+/* Whether the keyspace may be another one afterwards. */
+static bool changes(const struct mc_line *line)
+{
+	switch (line->op) {
+	case MC_GAT:
+	case MC_STORE:
+	case MC_DELETE:
+	case MC_INCR:
+	case MC_DECR:
+	case MC_TOUCH:
+	case MC_FLUSH_ALL:
+	case MC_META_DELETE:
+	case MC_META_ARITH:
+		return true;
+	case MC_META_GET:
+		return line->meta->new_ttl || line->meta->vivifies || line->meta->recaches;
+	default:
+		return false;
+	}
+}
+
+static COLD void answer_closed(const struct mc_call *c)
+{
+	if (cmd_writes(c->host->cmd) == CMD_WRITES_NO_REPLICAS)
+		MC_ANSWER(c, "SERVER_ERROR not enough good replicas to write");
+	else
+		MC_ANSWER(c, "SERVER_ERROR the server is shutting down");
+}
+
 void mc__run(struct session_host *host, struct request *request)
 {
 	const struct mc_call call = {
@@ -453,7 +482,10 @@ void mc__run(struct session_host *host, struct request *request)
 		counter_add(&call.counters->mc_protocol_errors, 1);
 	request->session->client.commands++;
 	request->session->client.active_ms = call.now_ms;
-	runs[call.line->op](&call);
+	if (unlikely(cmd_writes(host->cmd) != CMD_WRITES_OPEN) && changes(call.line))
+		answer_closed(&call);
+	else
+		runs[call.line->op](&call);
 	if (unlikely(call.out->failed || request->session->client.killed))
 		request->session->closing = true;
 }

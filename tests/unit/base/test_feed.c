@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-/* The chunked stream: others read what one thread writes, from where and for as long as they like. */
+/* The chunked stream: others read what one thread writes, each from where it likes. */
 
 #define STREAM_BYTES (4U << 20)
 

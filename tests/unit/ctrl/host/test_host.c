@@ -327,7 +327,7 @@ static void test_shutdown_stops_the_loop_without_a_reply(void **state)
 	struct reply reply = resp_reply(&f.out.out, 2);
 
 	assert_false(loop_stopped(f.host.loop));
-	host_ops.shutdown(&f.host, &reply);
+	host_ops.shutdown(&f.host, &reply, &(struct cmd_shutdown){0});
 	assert_true(loop_stopped(f.host.loop));
 	assert_string_equal(said(), "");
 }

@@ -234,7 +234,7 @@ static int load_file(const char *bytes, size_t len, struct snap_load_result *res
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	fixture_open_small(&f);
 	table_thread_close(f.t);
-	error = snap_load_file(path, f.table, result, why);
+	error = snap_load_file(path, "", f.table, result, why);
 	f.t = table_thread_open(f.table, true);
 	fixture_tick(&f, 0);
 	if (error == 0)
@@ -256,8 +256,8 @@ static void test_snap_load_file_good_and_bad(void **state)
 	assert_int_equal(load_file(good, sizeof(good) - 2, &result, why), -EINVAL);
 	assert_non_null(strstr(why, "at byte 22: the file ends too early"));
 	fixture_open_small(&f);
-	assert_int_equal(snap_load_file("/nowhere/dump.rdb", f.table, &result, why), -ENOENT);
-	assert_int_equal(snap_load_file("/dev/null", f.table, &result, why), -EINVAL);
+	assert_int_equal(snap_load_file("/nowhere/dump.rdb", "", f.table, &result, why), -ENOENT);
+	assert_int_equal(snap_load_file("/dev/null", "", f.table, &result, why), -EINVAL);
 	fixture_close(&f);
 }
 

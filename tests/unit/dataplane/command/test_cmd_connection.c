@@ -64,13 +64,11 @@ static const struct bench_case cases[] = {
 	CASE("asking", NULL, "asking", "-ERR This instance has cluster support disabled\r\n"),
 	CASE("cluster", NULL, "cluster info",
 	     "-ERR This instance has cluster support disabled\r\n"),
-	CASE("wait", NULL, "wait 0 100", ":0\r\n"),
 	CASE("wait bad number", NULL, "wait x 100",
 	     "-ERR value is not an integer or out of range\r\n"),
 	CASE("wait bad timeout", NULL, "wait 0 x",
 	     "-ERR timeout is not an integer or out of range\r\n"),
 	CASE("wait negative timeout", NULL, "wait 0 -1", "-ERR timeout is negative\r\n"),
-	CASE("role", NULL, "role", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"),
 };
 
 static void test_connection_case_answers_as_redis(void **state)

@@ -78,9 +78,16 @@ static void host_reset_stats(void *host)
 	note(host, "reset", NULL, 0);
 }
 
-static void host_shutdown(void *host, struct reply *r)
+static void host_shutdown(void *host, struct reply *r, const struct cmd_shutdown *how)
 {
-	note(host, "shutdown", NULL, 0);
+	if (how->saves)
+		note(host, "shutdown save", NULL, 0);
+	else if (how->skips_save)
+		note(host, "shutdown nosave", NULL, 0);
+	else if (how->forces)
+		note(host, "shutdown force", NULL, 0);
+	else
+		note(host, "shutdown", NULL, 0);
 	reply_ok(r);
 }
 
@@ -115,7 +122,10 @@ static void test_host_gets_arguments(void **state)
 		{"config rewrite", "rewrite()", "+OK\r\n"},
 		{"config resetstat", "reset()", "+OK\r\n"},
 		{"shutdown", "shutdown()", "+OK\r\n"},
-		{"shutdown NOSAVE now", "shutdown()", "+OK\r\n"},
+		{"shutdown NOSAVE now", "shutdown nosave()", "+OK\r\n"},
+		{"shutdown save", "shutdown save()", "+OK\r\n"},
+		{"shutdown FORCE", "shutdown force()", "+OK\r\n"},
+		{"shutdown save nosave", "", "-ERR syntax error\r\n"},
 		{"shutdown later", "", "-ERR syntax error\r\n"},
 		{"debug sleep 0.25", "", "+OK\r\n"},
 		{"debug sleep x", "", "-ERR value is not a valid float or out of range\r\n"},

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/feed.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A client that has become a replica: its connection sends feeds, one after the other, instead of
+ * replies. Made by the control thread, given to the connection's worker by MAIL_REPLICA, and the
+ * control thread's again once it is `gone`.
+ *
+ * Handshake: places[0] is the worker's from the mail on. It looks at the next one when it has seen
+ * the end of the feed before (feed_end(), release; feed_read(), acquire); until then that one is
+ * the control side's to store. One that is nowhere then closes the connection. A worker that says
+ * `gone` has dropped those up to the one that it was at.
+ */
+#define REPLICA_FEEDS 3 // words before a synchronisation, snapshot, stream
+#define REPLICA_LAST  2
+
+struct replica_link {
+	struct feed_place places[REPLICA_FEEDS];
+	uint32_t at;           // [worker]
+	_Atomic uint64_t sent; // [worker w, ctrl r] bytes of all feeds handed to TCP
+	// [ctrl w, worker r] the replica has the snapshot. Redis' looks for its end at the end of
+	// what it has read, so nothing may follow before.
+	_Atomic bool loaded;
+	_Atomic bool killed; // [ctrl w, worker r] to be disconnected
+	_Atomic bool gone;   // [worker w, ctrl r] the worker's last word, release
+};
