@@ -64,6 +64,7 @@ static void open_mail(struct mailroom *m, struct mail *mail)
 	case MAIL_VISIT:
 	case MAIL_LINES:
 	case MAIL_REPLICA:
+	case MAIL_DIAL:
 		break;
 	}
 	INVARIANT(!"mail that only workers receive");
@@ -143,6 +144,19 @@ bool mailroom_send_replica(void *arg, uint32_t worker, const struct mail_replica
 		return false;
 	mail->replica = *replica;
 	worker_post(m->workers[worker], mail);
+	return true;
+}
+
+bool mailroom_dial(void *arg, struct primary_link *link)
+{
+	struct mailroom *m = arg;
+	struct mail *mail = worker_mail_new(MAIL_DIAL, NULL, NULL);
+
+	if (!mail)
+		return false;
+	mail->primary = link;
+	m->next_worker = (m->next_worker + 1) % m->workers_count;
+	worker_post(m->workers[m->next_worker], mail);
 	return true;
 }
 

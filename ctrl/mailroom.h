@@ -50,6 +50,7 @@ bool mailroom_send_lines(void *arg, uint32_t worker, const struct mail_lines *li
 
 /* For ctrl/replication: gives a connection its link, and runs a request that was put off again. */
 bool mailroom_send_replica(void *arg, uint32_t worker, const struct mail_replica *replica);
+bool mailroom_dial(void *arg, struct primary_link *link);
 void mailroom_resume(void *arg, struct forward *forward);
 
 /* Shows every client of every worker and of the admin listener; true from `visit` ends it. */

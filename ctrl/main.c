@@ -239,6 +239,7 @@ static int start_replication(struct daemon *d)
 		.table = d->appliance.table,
 		.gate = &d->appliance.gate,
 		.mail = mailroom_send_replica,
+		.dial = mailroom_dial,
 		.resume = mailroom_resume,
 		.arg = &d->mailroom,
 		.wake = wake_loop,
@@ -247,7 +248,13 @@ static int start_replication(struct daemon *d)
 
 	d->repl = repl_new(&config);
 	d->host.repl = d->repl;
-	return d->repl ? 0 : failed("replication", -ENOMEM, "");
+	if (!d->repl)
+		return failed("replication", -ENOMEM, "");
+	int result = repl_start(d->repl, d->cmd.now_ms);
+
+	return result == 0 ? 0
+			   : failed(d->config.now.replicaof, result,
+				    "it must be of the family of nic-address; see --replicaof");
 }
 
 static int start_stats(struct daemon *d)

@@ -262,3 +262,23 @@ bool config_check_window(const char *value, char *why)
 	return *value == '\0' || config_parse_window(value, &window) ||
 	       config_refuse(why, "argument must be two times of day such as 03:00-05:00");
 }
+
+bool config_check_replicaof(const char *value, char *why)
+{
+	const char *blank = strchr(value, ' ');
+	struct config_address address;
+	char host[INET6_ADDRSTRLEN];
+	uint64_t port;
+
+	if (*value == '\0')
+		return true;
+	if (blank && (size_t)(blank - value) < sizeof(host)) {
+		memcpy(host, value, (size_t)(blank - value));
+		host[blank - value] = '\0';
+		if (config_parse_address(host, &address) &&
+		    number_parse_u64(slice_of_text(blank + 1), &port) && port > 0 &&
+		    port <= UINT16_MAX)
+			return true;
+	}
+	return config_refuse(why, "argument must be an address and a port, such as 10.99.0.3 6379");
+}

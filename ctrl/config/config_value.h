@@ -31,4 +31,5 @@ bool config_check_nodes(const char *value, char *why);
 bool config_check_cores(const char *value, char *why);
 bool config_check_file_name(const char *value, char *why);
 bool config_check_saves(const char *value, char *why);
+bool config_check_replicaof(const char *value, char *why);
 bool config_check_window(const char *value, char *why);

@@ -203,6 +203,13 @@ static void host_role(void *arg, struct reply *r)
 	repl_role(host->repl, r);
 }
 
+static void host_replicaof(void *arg, struct reply *r, struct slice address, struct slice port)
+{
+	const struct host *host = arg;
+
+	repl_replicaof(host->repl, address, port, r);
+}
+
 static void host_replconf(void *arg, struct reply *r, struct client *client,
 			  const struct slice *pairs, uint32_t count)
 {
@@ -340,6 +347,7 @@ const struct cmd_host_ops host_ops = {
 	.bgsave = host_bgsave,
 	.last_save = host_last_save,
 	.role = host_role,
+	.replicaof = host_replicaof,
 	.replconf = host_replconf,
 	.psync = host_psync,
 	.wait = host_wait,

@@ -19,7 +19,7 @@ static bool save_last(struct host *host)
 	uint64_t now_ms = host->cmd->now_ms;
 	int error;
 
-	atomic_store_explicit(&host->gate->writes, CMD_WRITES_STOPPING, memory_order_relaxed);
+	atomic_store_explicit(&host->gate->state, CMD_GATE_STOPPING, memory_order_relaxed);
 	rcu_wait();
 	rcu_offline();
 	snap_saver_wait(host->saver, now_ms); // what goes on is of an earlier moment
@@ -41,7 +41,7 @@ bool host_stop(struct host *host, const struct cmd_shutdown *how)
 		if (!save_last(host) && !how->forces) {
 			log_warning("not stopping, as the last snapshot failed: SHUTDOWN NOSAVE, "
 				    "or SHUTDOWN FORCE, stops without one");
-			atomic_store_explicit(&host->gate->writes, CMD_WRITES_OPEN,
+			atomic_store_explicit(&host->gate->state, CMD_GATE_OPEN,
 					      memory_order_relaxed);
 			return false;
 		}

@@ -328,6 +328,36 @@ static void write_replica(struct info *info, uint32_t number,
 		    (unsigned long long)replica->offset, (unsigned long long)replica->lag_s);
 }
 
+/* The part, and of a replica whom it follows. */
+static void write_primary(struct info *info)
+{
+	struct repl_follow_status s;
+	uint64_t now_ms = info->now_us / 1000;
+	bool up;
+
+	if (!info->source->repl || !repl_primary(info->source->repl, &s)) {
+		OUT_LITERAL(&info->text->out, "role:master\r\n");
+		return;
+	}
+	up = s.state == REPL_LINK_CONNECTED;
+	OUT_LITERAL(&info->text->out, "role:slave\r\n");
+	line_text(info, "master_host", s.host);
+	line_u64(info, "master_port", s.port);
+	line_text(info, "master_link_status", up ? "up" : "down");
+	line_i64(info, "master_last_io_seconds_ago",
+		 up && now_ms >= s.heard_ms ? (int64_t)(now_ms - s.heard_ms) / 1000 : -1);
+	line_u64(info, "master_sync_in_progress", s.state == REPL_LINK_SYNC);
+	line_u64(info, "slave_read_repl_offset", s.offset);
+	line_u64(info, "slave_repl_offset", s.offset);
+	if (s.state == REPL_LINK_SYNC)
+		line_u64(info, "master_sync_read_bytes", s.sync_bytes);
+	if (!up)
+		line_u64(info, "master_link_down_since_seconds",
+			 now_ms > s.down_ms ? (now_ms - s.down_ms) / 1000 : 0);
+	line_u64(info, "slave_priority", (uint64_t)info->source->config->replica_priority);
+	OUT_LITERAL(&info->text->out, "slave_read_only:1\r\nreplica_announced:1\r\n");
+}
+
 static void write_replication(struct info *info)
 {
 	const struct config *config = info->source->config;
@@ -335,7 +365,7 @@ static void write_replication(struct info *info)
 
 	if (info->source->repl)
 		repl_status(info->source->repl, &status);
-	OUT_LITERAL(&info->text->out, "role:master\r\n");
+	write_primary(info);
 	line_u64(info, "connected_slaves", status.count);
 	if (config->min_replicas_to_write > 0 && config->min_replicas_max_lag > 0)
 		line_u64(info, "min_slaves_good_slaves", status.good);
@@ -343,10 +373,12 @@ static void write_replication(struct info *info)
 		write_replica(info, i, &status.replicas[i]);
 	OUT_LITERAL(&info->text->out, "master_failover_state:no-failover\r\n");
 	line_text(info, "master_replid", status.id);
-	OUT_LITERAL(&info->text->out,
-		    "master_replid2:0000000000000000000000000000000000000000\r\n");
+	line_text(info, "master_replid2",
+		  status.id2 && status.id2[0] != '\0' ? status.id2
+						      : "0000000000000000000000000000000000000000");
 	line_u64(info, "master_repl_offset", status.offset);
-	OUT_LITERAL(&info->text->out, "second_repl_offset:-1\r\n");
+	line_i64(info, "second_repl_offset",
+		 status.id2 && status.id2[0] != '\0' ? (int64_t)status.offset2 + 1 : -1);
 	line_u64(info, "repl_backlog_active", status.active);
 	line_u64(info, "repl_backlog_size",
 		 status.active ? status.backlog_keep_bytes : config->repl_backlog_size);

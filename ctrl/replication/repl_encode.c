@@ -56,10 +56,10 @@ void repl_encode_words(struct feed *feed, const struct slice *words, uint32_t co
 
 static void encode_flags(struct feed *feed, uint32_t flags)
 {
-	uint8_t text[sizeof(REPL_FLAGS_MARK) + NUMBER_TEXT_MAX];
-	size_t len = sizeof(REPL_FLAGS_MARK) - 1;
+	uint8_t text[sizeof(CMD_FLAGS_MARK) + NUMBER_TEXT_MAX];
+	size_t len = sizeof(CMD_FLAGS_MARK) - 1;
 
-	memcpy(text, REPL_FLAGS_MARK, len);
+	memcpy(text, CMD_FLAGS_MARK, len);
 	len += number_encode_u64(flags, text + len);
 	const struct slice words[] = {SLICE_LITERAL("PING"), slice_of(text, len)};
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/feed.h"
+#include "dataplane/command/command.h"
 #include "dataplane/table/effects.h"
 
 /*
@@ -9,9 +10,6 @@
  * commit between MULTI and EXEC. memcached's flags go before a SET in the message of a PING, which
  * redis-server runs without effect on its keys. One thread.
  */
-
-/* What a PING says before a key with flags; the number follows. */
-#define REPL_FLAGS_MARK "wirecache-flags:"
 
 struct repl_encoder {
 	bool in_transaction;

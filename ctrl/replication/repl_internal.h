@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ctrl/config/config.h"
+#include "ctrl/replication/repl_follow.h"
 #include "ctrl/replication/repl_sync.h"
 #include "ctrl/replication/replication.h"
 
@@ -39,11 +40,15 @@ struct repl {
 	struct repl_config config;
 	struct repl_stream *stream; // NULL: nobody follows
 	struct repl_sync *sync;     // NULL: none goes on
+	struct repl_follow *follow; // NULL: we are a primary
+	enum repl_phase phase;      // while we follow
 	struct replica *replicas;
 	struct waiter *waiters;
 	uint32_t waiter_count;
 	char id[REPL_ID_LEN + 1];
-	uint64_t offset; // of the last stream, where the next one begins
+	char id2[REPL_ID_LEN + 1]; // of whom we have followed
+	uint64_t offset2;          // of its stream: up to there it is ours as well
+	uint64_t offset;           // of the last stream, where the next one begins
 	uint64_t now_ms, second_ms, ping_ms;
 	uint64_t end_before;     // of the stream, a second ago
 	uint64_t rate;           // bytes of it a second, of late at most
@@ -60,6 +65,12 @@ static inline const struct config *repl__config(const struct repl *repl)
 /* repl_primary.c: the stream is begun when somebody wants to follow. */
 bool repl__start_stream(struct repl *repl);
 void repl__stop_stream(struct repl *repl);
+void repl__new_id(struct repl *repl);
+void repl__start_over(struct repl *repl); // all replicas begin anew
+
+/* repl_replicaof.c */
+void repl__follow_turn(struct repl *repl);
+void repl__end_following(struct repl *repl);
 
 /* repl_replicas.c */
 bool repl__is_gone(const struct repl *repl, const struct replica *r);
@@ -77,3 +88,4 @@ void repl__free_waiters(struct repl *repl);
 /* repl_upkeep.c */
 uint32_t repl__count_good(const struct repl *repl);
 void repl__each_second(struct repl *repl);
+void repl__set_gate(struct repl *repl);

@@ -14,7 +14,7 @@
  * synchronisation (repl_sync.c) that all who wait share. repl_turn() looks after them.
  */
 
-static void new_id(struct repl *repl)
+void repl__new_id(struct repl *repl)
 {
 	uint8_t bytes[REPL_ID_LEN / 2];
 
@@ -30,7 +30,7 @@ struct repl *repl_new(const struct repl_config *config)
 	if (!repl)
 		return NULL;
 	repl->config = *config;
-	new_id(repl);
+	repl__new_id(repl);
 	return repl;
 }
 
@@ -69,7 +69,7 @@ void repl__stop_stream(struct repl *repl)
 	repl__leave_stream(repl);
 	repl_stream_free(repl->stream);
 	repl->stream = NULL;
-	new_id(repl); // whoever comes back has not seen what happens now
+	repl__new_id(repl); // whoever comes back has not seen what happens now
 }
 
 static bool stream_is_broken(struct repl *repl)
@@ -81,7 +81,7 @@ static bool stream_is_broken(struct repl *repl)
 }
 
 /* The stream has a hole: all begin anew. */
-static void start_over(struct repl *repl)
+void repl__start_over(struct repl *repl)
 {
 	for (struct replica *r = repl->replicas; r; r = r->next)
 		repl__kill(r, "the stream has a hole");
@@ -97,9 +97,11 @@ void repl_turn(struct repl *repl, uint64_t now_ms)
 	repl__collect_sync(repl);
 	repl__forget_gone(repl);
 	if (repl->stream && stream_is_broken(repl))
-		start_over(repl);
+		repl__start_over(repl);
 	if (repl->stream && !repl->sync)
 		repl__begin_sync(repl);
+	if (repl->follow)
+		repl__follow_turn(repl);
 	repl__look_at_waiters(repl);
 	if (now_ms < repl->second_ms + SECOND_MS && now_ms >= repl->second_ms)
 		return;
@@ -111,6 +113,7 @@ void repl_stop(struct repl *repl)
 {
 	if (!repl)
 		return;
+	repl__end_following(repl);
 	rcu_offline();
 	repl_sync_free(repl->sync);
 	repl_stream_free(repl->stream);
@@ -156,6 +159,10 @@ void repl_status(struct repl *repl, struct repl_status *status)
 		repl_stream_status(repl->stream, &stream);
 	*status = (struct repl_status){
 		.id = repl->id,
+		.id2 = repl->id2,
+		.offset2 = repl->offset2,
+		.follows = repl->follow != NULL,
+		.loading = repl->follow && repl->phase == REPL_PHASE_LOADING,
 		.offset = stream.end,
 		.active = repl->stream != NULL,
 		.backlog_start = stream.start,
@@ -173,11 +180,34 @@ void repl_status(struct repl *repl, struct repl_status *status)
 			status_of(repl, r, &status->replicas[status->count++]);
 }
 
+static void role_of_replica(struct repl *repl, struct reply *r)
+{
+	static const char *const states[] = {
+		[REPL_LINK_CONNECT] = "connect",
+		[REPL_LINK_CONNECTING] = "connecting",
+		[REPL_LINK_SYNC] = "sync",
+		[REPL_LINK_CONNECTED] = "connected",
+	};
+	struct repl_follow_status status;
+
+	repl_follow_status(repl->follow, &status);
+	reply_array(r, 5);
+	reply_bulk_text(r, "slave");
+	reply_bulk_text(r, status.host);
+	reply_integer(r, status.port);
+	reply_bulk_text(r, states[status.state]);
+	reply_integer(r, status.state == REPL_LINK_CONNECTED ? (int64_t)status.offset : -1);
+}
+
 void repl_role(struct repl *repl, struct reply *r)
 {
 	struct repl_status status;
 	uint32_t online = 0;
 
+	if (repl->follow) {
+		role_of_replica(repl, r);
+		return;
+	}
 	repl_status(repl, &status);
 	for (uint32_t i = 0; i < status.count; i++)
 		online += status.replicas[i].state == REPL_ONLINE;
@@ -196,4 +226,11 @@ void repl_role(struct repl *repl, struct reply *r)
 		reply_bulk(r, slice_of(text, number_encode_u64(replica->port, text)));
 		reply_bulk(r, slice_of(text, number_encode_u64(replica->offset, text)));
 	}
+}
+
+bool repl_primary(struct repl *repl, struct repl_follow_status *status)
+{
+	if (repl->follow)
+		repl_follow_status(repl->follow, status);
+	return repl->follow != NULL;
 }

@@ -108,7 +108,7 @@ static void take_ack(struct repl *repl, struct replica *r, struct slice text)
 {
 	uint64_t offset;
 
-	if (!r->link || !number_parse_u64(text, &offset))
+	if (!r || !r->link || !number_parse_u64(text, &offset))
 		return;
 	r->acked_ms = repl->now_ms;
 	if (offset > r->offset)
@@ -126,10 +126,17 @@ static bool take_pair(struct repl *repl, struct replica *r, const struct slice *
 {
 	uint64_t port;
 
+	if (slice_equal_nocase(pair[0], "getack")) { // what a primary says to a replica
+		if (repl->follow)
+			repl_follow_ack(repl->follow);
+		return false;
+	}
 	if (slice_equal_nocase(pair[0], "ack")) {
 		take_ack(repl, r, pair[1]);
 		return false;
 	}
+	if (!r)
+		return false;
 	if (slice_equal_nocase(pair[0], "listening-port")) {
 		if (!number_parse_u64(pair[1], &port) || port > UINT16_MAX) {
 			REPLY_ERROR(reply, "ERR value is not an integer or out of range");
@@ -141,8 +148,6 @@ static bool take_pair(struct repl *repl, struct replica *r, const struct slice *
 			 (const char *)pair[1].ptr);
 	} else if (slice_equal_nocase(pair[0], "capa")) {
 		r->takes_eof |= slice_equal_nocase(pair[1], "eof");
-	} else if (slice_equal_nocase(pair[0], "getack")) {
-		return false; // what a primary says to a replica
 	} else if (!slice_equal_nocase(pair[0], "rdb-only")) {
 		reply_error_format(reply, "ERR Unrecognized REPLCONF option: %.*s",
 				   REPLY_ARG(pair[0]));
@@ -154,9 +159,9 @@ static bool take_pair(struct repl *repl, struct replica *r, const struct slice *
 void repl_replconf(struct repl *repl, struct forward *forward, const struct slice *pairs,
 		   uint32_t count, struct reply *reply)
 {
-	struct replica *r = find_or_add(repl, forward);
+	struct replica *r = forward->client.primary ? NULL : find_or_add(repl, forward);
 
-	if (!r) {
+	if (!r && !forward->client.primary) {
 		REPLY_ERROR(reply, "ERR there are as many replicas as there may be");
 		return;
 	}
@@ -175,12 +180,20 @@ static bool new_link(struct replica *r)
 	return r->link && feed_place_at(&r->words, 0, &r->link->places[0]);
 }
 
+/* That of our stream, or of the one that it goes on with. */
+static bool knows_id(const struct repl *repl, struct slice id, int64_t offset)
+{
+	return slice_equal(id, slice_of_text(repl->id)) ||
+	       (repl->id2[0] != '\0' && slice_equal(id, slice_of_text(repl->id2)) &&
+		(uint64_t)offset <= repl->offset2 + 1);
+}
+
 /* From the backlog. False: it is not there, or there is no memory. */
 static bool continue_at(struct repl *repl, struct replica *r, struct slice id, int64_t offset)
 {
 	char text[REPL_ID_LEN + 16];
 
-	if (!repl->stream || !slice_equal(id, slice_of_text(repl->id)) || offset < 1 ||
+	if (!repl->stream || !knows_id(repl, id, offset) || offset < 1 ||
 	    !repl_stream_place(repl->stream, (uint64_t)offset - 1, &r->link->places[1]))
 		return false;
 	snprintf(text, sizeof(text), "+CONTINUE %s\r\n", repl->id);

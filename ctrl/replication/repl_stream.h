@@ -14,8 +14,6 @@
 struct repl_stream;
 struct table;
 
-#define REPL_ID_LEN 40 // hexadecimal digits
-
 struct repl_stream_config {
 	struct table *table;
 	uint64_t log_bytes;     // ring of a worker, a power of two

@@ -21,16 +21,19 @@ uint32_t repl__count_good(const struct repl *repl)
 	return count;
 }
 
-static void set_gate(struct repl *repl)
+void repl__set_gate(struct repl *repl)
 {
 	const struct config *config = repl__config(repl);
-	uint32_t now = atomic_load(&repl->config.gate->writes);
-	bool enough = config->min_replicas_to_write == 0 || config->min_replicas_max_lag == 0 ||
-		      repl__count_good(repl) >= (uint64_t)config->min_replicas_to_write;
+	enum cmd_gate_state state = CMD_GATE_OPEN;
 
-	if (now == CMD_WRITES_OPEN || now == CMD_WRITES_NO_REPLICAS)
-		atomic_store(&repl->config.gate->writes,
-			     enough ? CMD_WRITES_OPEN : CMD_WRITES_NO_REPLICAS);
+	if (atomic_load(&repl->config.gate->state) == CMD_GATE_STOPPING)
+		return;
+	if (repl->follow)
+		state = repl->phase == REPL_PHASE_LOADING ? CMD_GATE_LOADING : CMD_GATE_READ_ONLY;
+	else if (config->min_replicas_to_write > 0 && config->min_replicas_max_lag > 0 &&
+		 repl__count_good(repl) < (uint64_t)config->min_replicas_to_write)
+		state = CMD_GATE_NO_REPLICAS;
+	atomic_store(&repl->config.gate->state, state);
 }
 
 /* What it has yet to acknowledge is memory of ours. */
@@ -101,7 +104,7 @@ void repl__each_second(struct repl *repl)
 	const struct config *config = repl__config(repl);
 	struct repl_stream_status status = {0};
 
-	set_gate(repl);
+	repl__set_gate(repl);
 	if (!repl->stream)
 		return;
 	repl_stream_status(repl->stream, &status);

@@ -17,15 +17,18 @@ struct cmd_gate;
 struct config;
 struct forward;
 struct mail_replica;
+struct primary_link;
 struct repl;
 struct table;
 
 struct repl_config {
-	const struct config *config; // of the control thread
+	struct config *config; // of the control thread
 	struct table *table;
 	struct cmd_gate *gate;
 	// Gives a replica's connection to its worker. False: no memory.
 	bool (*mail)(void *arg, uint32_t worker, const struct mail_replica *mail);
+	// Has a worker connect to a primary. False: no memory.
+	bool (*dial)(void *arg, struct primary_link *link);
 	// A request that repl_wait() has put off can be run again.
 	void (*resume)(void *arg, struct forward *forward);
 	void *arg;
@@ -61,7 +64,18 @@ bool repl_wait(struct repl *repl, struct forward *forward, int64_t wanted, int64
 
 void repl_role(struct repl *repl, struct reply *r);
 
+/*
+ * Follows the primary at that address from now on; an empty host: nobody, the keyspace is ours. The
+ * directive replicaof is changed with it. Answers as redis does.
+ */
+void repl_replicaof(struct repl *repl, struct slice host, struct slice port, struct reply *r);
+
+/* As the directive replicaof says at the start. 0, or -EINVAL: it names no address. */
+int repl_start(struct repl *repl, uint64_t now_ms);
+
 /* --- figures --- */
+
+#define REPL_ID_LEN 40 // hexadecimal digits
 
 #define REPL_REPLICAS_MAX 16
 #define REPL_ADDRESS_MAX  64
@@ -82,8 +96,34 @@ struct repl_replica_status {
 	uint64_t client_id;
 };
 
+enum repl_link_state {
+	REPL_LINK_CONNECT,
+	REPL_LINK_CONNECTING,
+	REPL_LINK_SYNC,
+	REPL_LINK_CONNECTED,
+};
+
+#define REPL_FOLLOW_WHY_MAX 256
+
+/* Of whom we follow. */
+struct repl_follow_status {
+	enum repl_link_state state;
+	char host[64];
+	uint16_t port;
+	char id[REPL_ID_LEN + 1];
+	uint64_t offset;
+	uint64_t heard_ms;             // Unix time of the last bytes, 0: none yet
+	uint64_t down_ms;              // Unix time since which there is no link
+	uint64_t sync_bytes;           // of the snapshot that is being loaded
+	uint64_t full, partial;        // synchronisations
+	char why[REPL_FOLLOW_WHY_MAX]; // of the last failure
+};
+
 struct repl_status {
-	const char *id;
+	const char *id, *id2; // id2: of the stream that this one goes on with, "": none
+	uint64_t offset2;     // up to which
+	bool follows;         // see repl_primary()
+	bool loading;
 	uint64_t offset; // of the stream
 	bool active;     // there is a stream
 	uint64_t backlog_start, backlog_bytes;
@@ -97,3 +137,6 @@ struct repl_status {
 };
 
 void repl_status(struct repl *repl, struct repl_status *status);
+
+/* Of whom we follow. False: nobody. */
+bool repl_primary(struct repl *repl, struct repl_follow_status *status);

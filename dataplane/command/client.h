@@ -26,6 +26,7 @@ struct client {
 	bool close_after; // QUIT: close once the replies are out
 	bool no_evict;
 	bool no_touch;      // CLIENT NO-TOUCH: look-ups do not count as an access
+	bool primary;       // whom we follow: it may write, and is not answered
 	bool killed;        // CLIENT KILL: close at the next look
 	uint8_t remote[16]; // struct ip_addr, network order
 	uint8_t local[16];
@@ -36,6 +37,8 @@ struct client {
 	uint64_t commands;          // run so far
 	const char *last;           // name of the last command, static text
 	struct client_names *names; // NULL: all empty
+	uint32_t next_mc_flags;     // of a primary: what its next SET is to memcached's clients
+	const char *failed;         // of a primary: the command that we could not run, static text
 };
 
 /* What it is called; empty texts for one that has said nothing. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/command/cmd_internal.h"
 
+#include "base/number.h"
+
 #include <stdio.h>
 
 /*
@@ -42,6 +44,27 @@ static uint64_t request_bytes(uint32_t argc, const struct slice *argv)
 	return bytes;
 }
 
+/* The gate is not open. */
+static COLD bool gate_lets(const struct cmd_thread *thread, const struct cmd *cmd,
+			   struct reply *reply)
+{
+	enum cmd_gate_state state = cmd_gate(thread);
+
+	if (state == CMD_GATE_LOADING && !(cmd->flags & CMD_LOADING)) {
+		REPLY_ERROR(reply, "LOADING Redis is loading the dataset in memory");
+		return false;
+	}
+	if (!(cmd->flags & CMD_WRITE))
+		return true;
+	if (state == CMD_GATE_NO_REPLICAS)
+		REPLY_ERROR(reply, "NOREPLICAS Not enough good replicas to write.");
+	else if (state == CMD_GATE_READ_ONLY)
+		REPLY_ERROR(reply, "READONLY You can't write against a read only replica.");
+	else
+		REPLY_ERROR(reply, "ERR the server is shutting down");
+	return false;
+}
+
 /* Writes the error and returns false, or returns true. */
 static bool check(struct cmd_thread *thread, const struct client *client, const struct cmd *cmd,
 		  uint32_t argc, const struct slice *argv, struct reply *reply)
@@ -63,13 +86,8 @@ static bool check(struct cmd_thread *thread, const struct client *client, const 
 				   cmd->name);
 		return false;
 	}
-	if ((cmd->flags & CMD_WRITE) && unlikely(cmd_writes(thread) != CMD_WRITES_OPEN)) {
-		if (cmd_writes(thread) == CMD_WRITES_NO_REPLICAS)
-			REPLY_ERROR(reply, "NOREPLICAS Not enough good replicas to write.");
-		else
-			REPLY_ERROR(reply, "ERR the server is shutting down");
+	if (unlikely(cmd_gate(thread) != CMD_GATE_OPEN) && !gate_lets(thread, cmd, reply))
 		return false;
-	}
 	if ((cmd->flags & CMD_DENYOOM) && !table_reserve(thread->tt, request_bytes(argc, argv))) {
 		REPLY_ERROR(reply, "OOM command not allowed when used memory > 'maxmemory'.");
 		return false;
@@ -108,4 +126,44 @@ void cmd_run(struct cmd_call *call)
 		counter_add(&stat->failed, 1);
 		counter_add(&thread->counters->error_replies, call->reply->errors - errors_before);
 	}
+}
+
+/* The flags that the next SET is to have. */
+static void take_flags(struct client *client, struct slice text)
+{
+	const struct slice mark = SLICE_LITERAL(CMD_FLAGS_MARK);
+	uint64_t flags;
+
+	if (text.len > mark.len && memcmp(text.ptr, mark.ptr, mark.len) == 0 &&
+	    number_parse_u64(slice_of(text.ptr + mark.len, text.len - mark.len), &flags))
+		client->next_mc_flags = (uint32_t)flags;
+}
+
+void cmd_run_of_primary(struct cmd_call *call)
+{
+	struct client *client = call->client;
+	const struct cmd *cmd = call->cmd;
+	uint32_t errors_before = call->reply->errors;
+
+	// Readers here may see the changes of a transaction one by one.
+	if (!cmd && (slice_equal_nocase(call->argv[0], "multi") ||
+		     slice_equal_nocase(call->argv[0], "exec")))
+		return;
+	if (!cmd) {
+		client->failed = "command of a kind that there is not";
+		return;
+	}
+	if (cmd->run == cmd_ping) {
+		if (call->argc == 2)
+			take_flags(client, call->argv[1]);
+		return;
+	}
+	if (!arity_fits(cmd, call->argc) || cmd__is_container(cmd)) {
+		client->failed = cmd->name;
+		return;
+	}
+	cmd_run(call);
+	client->next_mc_flags = 0;
+	if (call->reply->errors != errors_before)
+		client->failed = cmd->name;
 }

@@ -26,6 +26,23 @@ void cmd_role(struct cmd_call *call)
 		cmd__no_host(call);
 }
 
+void cmd_replicaof(struct cmd_call *call)
+{
+	const struct cmd_host_ops *ops = cmd__host_ops(call);
+	bool nobody = slice_equal_nocase(call->argv[1], "no") &&
+		      slice_equal_nocase(call->argv[2], "one");
+
+	if (!ops->replicaof)
+		cmd__no_host(call);
+	else if (nobody)
+		ops->replicaof(call->thread->host, call->reply, SLICE_LITERAL(""),
+			       SLICE_LITERAL(""));
+	else if (call->argv[1].len == 0)
+		REPLY_ERROR(call->reply, "ERR Invalid master port or address");
+	else
+		ops->replicaof(call->thread->host, call->reply, call->argv[1], call->argv[2]);
+}
+
 void cmd_replconf(struct cmd_call *call)
 {
 	const struct cmd_host_ops *ops = cmd__host_ops(call);

@@ -112,7 +112,7 @@ static enum cmd_edit_step decide_set(struct cmd_call *call, struct cmd_edit *edi
 	if (is_past(call, plan->expire_ms))
 		return edit->old ? CMD_EDIT_DELETE : CMD_EDIT_LEAVE;
 	cmd__spec_argument(call, plan->value_index, &edit->spec);
-	edit->spec.mc_flags = 0;
+	edit->spec.mc_flags = call->client->next_mc_flags;
 	if (!(plan->options & OPTION_KEEPTTL))
 		edit->spec.expire_ms = plan->expire_ms;
 	return CMD_EDIT_STORE;
@@ -122,7 +122,9 @@ static enum cmd_edit_step decide_set(struct cmd_call *call, struct cmd_edit *edi
 static bool store(struct cmd_call *call, const struct string_plan *plan)
 {
 	struct table_thread *tt = call->thread->tt;
-	struct item_spec spec = {.key = call->keys[0].bytes, .expire_ms = plan->expire_ms};
+	struct item_spec spec = {.key = call->keys[0].bytes,
+				 .expire_ms = plan->expire_ms,
+				 .mc_flags = call->client->next_mc_flags};
 	struct table_change change = {.key = call->keys[0], .expected = TABLE_ANY};
 	enum table_status status;
 

@@ -129,6 +129,8 @@ struct cmd_host_ops {
 	void (*last_save)(void *host, struct reply *r);
 	void (*debug_sleep)(void *host, double seconds);
 	void (*role)(void *host, struct reply *r);
+	// An empty host: of nobody.
+	void (*replicaof)(void *host, struct reply *r, struct slice address, struct slice port);
 	// Pairs of an option and a value, already found even.
 	void (*replconf)(void *host, struct reply *r, struct client *client,
 			 const struct slice *pairs, uint32_t count);
@@ -152,17 +154,19 @@ struct cmd_host_ops {
 };
 
 /*
- * Whether clients may change anything. Set by the control thread; whoever runs commands reads it
- * for each one that would, relaxed: after a grace period all do as it says.
+ * What clients may do at present. Set by the control thread; whoever runs commands reads it for
+ * each one, relaxed: after a grace period all do as it says.
  */
-enum cmd_writes {
-	CMD_WRITES_OPEN,
-	CMD_WRITES_STOPPING,    // the last snapshot is being written
-	CMD_WRITES_NO_REPLICAS, // there are fewer than min-replicas-to-write
+enum cmd_gate_state {
+	CMD_GATE_OPEN,
+	CMD_GATE_NO_REPLICAS, // read: there are fewer than min-replicas-to-write
+	CMD_GATE_READ_ONLY,   // read: the keyspace is a primary's
+	CMD_GATE_STOPPING,    // read: the last snapshot is being written
+	CMD_GATE_LOADING,     // neither: the keyspace is being replaced
 };
 
 struct cmd_gate {
-	_Atomic uint32_t writes; // enum cmd_writes
+	_Atomic uint32_t state; // enum cmd_gate_state
 };
 
 /* The surroundings of a call: one per thread that runs commands. */
@@ -195,12 +199,12 @@ struct cmd_call {
 	struct reply *reply;
 };
 
-static inline enum cmd_writes cmd_writes(const struct cmd_thread *thread)
+static inline enum cmd_gate_state cmd_gate(const struct cmd_thread *thread)
 {
 	if (!thread->gate)
-		return CMD_WRITES_OPEN;
-	return (enum cmd_writes)atomic_load_explicit(
-		(_Atomic uint32_t *)(uintptr_t)&thread->gate->writes, memory_order_relaxed);
+		return CMD_GATE_OPEN;
+	return (enum cmd_gate_state)atomic_load_explicit(
+		(_Atomic uint32_t *)(uintptr_t)&thread->gate->state, memory_order_relaxed);
 }
 
 /* Builds the lookup structure. Main thread, once, before any other call. */
@@ -226,6 +230,15 @@ bool cmd_admit(struct cmd_thread *thread, struct client *client, const struct cm
 
 /* Runs an admitted request and counts it. */
 void cmd_run(struct cmd_call *call);
+
+/*
+ * Runs what a primary has sent to its replica; call->cmd may be NULL. client->failed says what
+ * cannot be run here: then this keyspace is not the primary's any more.
+ */
+void cmd_run_of_primary(struct cmd_call *call);
+
+/* What a PING says before the SET of a key with memcached's flags; the number follows. */
+#define CMD_FLAGS_MARK "wirecache-flags:"
 
 /*
  * Redis' glob: * ? [a-z] [^a] and backslash. Never more than pattern times text steps. Any

@@ -133,7 +133,7 @@ static bool make_room(struct table_thread *t, uint64_t max, uint64_t bytes, int6
 		table__flush_slice(t, FLUSH_BUDGET_NS);
 		*excess = excess_bytes(table, max);
 	}
-	if (evicts(table))
+	if (evicts(table) && !t->follows)
 		return evict_for(t, max, bytes, excess);
 	return *excess + (int64_t)bytes <= 0;
 }
@@ -161,7 +161,7 @@ static bool reserve_slow(struct table_thread *t, uint64_t max, uint64_t bytes)
 		return true;
 	}
 	// An allocation has failed although the sums looked well: memory.c, note_torn().
-	if (t->memory_short && evicts(table))
+	if (t->memory_short && evicts(table) && !t->follows)
 		for (uint32_t i = 0; i < EVICTIONS_MIN && evict_one(t); i++)
 			;
 	t->memory_short = false;
@@ -176,7 +176,9 @@ static bool reserve_slow(struct table_thread *t, uint64_t max, uint64_t bytes)
 bool table_reserve(struct table_thread *t, uint64_t bytes)
 {
 	uint64_t max =
-		atomic_load_explicit(&t->table->limits.maxmemory_bytes, memory_order_relaxed);
+		t->follows ? 0
+			   : atomic_load_explicit(&t->table->limits.maxmemory_bytes,
+						  memory_order_relaxed);
 
 	REQUIRE(t->may_write);
 	if (bytes > ITEM_VALUE_MAX + ITEM_KEY_MAX)
@@ -197,7 +199,7 @@ int64_t evict__slice(struct table_thread *t, int64_t budget)
 	uint64_t limit = max ? max : table->region.size_bytes;
 
 	ghost__grow(t);
-	if (limit == 0 || !evicts(table))
+	if (limit == 0 || !evicts(table) || t->follows)
 		return budget;
 	int64_t spare = (int64_t)(limit >> FREE_AHEAD_SHIFT);
 

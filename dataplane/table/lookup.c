@@ -129,7 +129,7 @@ static COLD struct item *find_slowly(struct table_thread *t, const struct table_
 	table__version_seen(t, item__version(look.item));
 	if (table__item_live(t, look.item, table__flushed(t->table)))
 		return look.item;
-	if (t->may_write && table__item_expired(t, look.item))
+	if (t->may_write && !t->follows && table__item_expired(t, look.item))
 		table__sweep_bucket(t, look.idx);
 	return NULL;
 }

@@ -20,7 +20,7 @@ static bool is_dead(const struct table_thread *t, uint64_t word, uint64_t flushe
 
 	if (item_version(item) <= flushed)
 		return true;
-	return word & SLOT_TTL && table__item_expired(t, item);
+	return word & SLOT_TTL && !t->follows && table__item_expired(t, item);
 }
 
 static void survey(struct table_thread *t, struct bucket *b, struct sweep *sweep)

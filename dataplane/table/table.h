@@ -81,6 +81,9 @@ struct table_limits {
 	_Atomic uint32_t policy;          // enum table_policy
 	_Atomic uint32_t lfu_log_factor;  // how slowly the counter of accesses rises
 	_Atomic uint32_t lfu_decay_min;   // minutes after which it falls by one, 0: never
+	// The keyspace is another one's: what has expired is hidden, but stays until that one says
+	// so, and nothing is evicted, nor refused for maxmemory.
+	_Atomic bool follows;
 };
 
 /* Sums over all threads; see table_stats(). */

@@ -74,6 +74,7 @@ struct CACHE_ALIGNED table_thread {
 	bool look_again;
 	uint32_t now_s;           // 24 bits of wall seconds, for the items' access field
 	uint32_t now_min;         // 16 bits of wall minutes, for the same under LFU
+	bool follows;             // table->limits.follows, as of the last table_set_time()
 	enum table_policy policy; // as of the last table_set_time()
 	bool counts_accesses;     // the policy does, LFU or allkeys-s3
 	uint32_t access_first;    // what a new item's access field holds

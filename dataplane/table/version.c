@@ -30,6 +30,7 @@ void table_set_time(struct table_thread *t, uint64_t wall_ms, uint64_t now_ns)
 {
 	t->wall_ms = wall_ms;
 	t->now_ns = now_ns;
+	t->follows = atomic_load_explicit(&t->table->limits.follows, memory_order_relaxed);
 	access__clock(t);
 	table_drop_found(t);
 	table__version_seen(t, version_base(t->table, wall_ms, now_ns) +

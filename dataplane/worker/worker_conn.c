@@ -65,25 +65,15 @@ static uint64_t next_client_id(struct worker *w)
 	return w->client_serial++ * (w->config.count + 1) + w->config.id + 1;
 }
 
-static bool on_open(void *env, struct tcp_conn *tcp)
+struct worker_conn *worker_conn_take(struct worker *w, const struct flow *flow,
+				     enum session_kind kind)
 {
-	struct worker *w = env;
-	const struct flow *flow = tcp_flow(tcp);
-	uint32_t limit =
-		atomic_load_explicit(&w->config.live->clients_max_worker, memory_order_relaxed);
-	struct worker_conn *conn = NULL;
+	struct worker_conn *conn = conn_alloc(w);
 
-	if (unlikely(w->stop_deadline_ns > 0)) // too late for a conversation: RST
-		return false;
-	if (counter_read(&w->stats.connections) < limit)
-		conn = conn_alloc(w);
-	if (!conn) {
-		refuse(w, tcp);
-		return true;
-	}
-	*conn = (struct worker_conn){.worker = w, .tcp = tcp};
-	session_init(&conn->session, &w->host,
-		     flow->local_port == w->config.resp_port ? SESSION_RESP : SESSION_MEMCACHE);
+	if (!conn)
+		return NULL;
+	*conn = (struct worker_conn){.worker = w};
+	session_init(&conn->session, &w->host, kind);
 	conn->session.user = conn;
 	struct client *client = &conn->session.client;
 
@@ -94,8 +84,34 @@ static bool on_open(void *env, struct tcp_conn *tcp)
 	memcpy(client->local, flow->local.bytes, sizeof(client->local));
 	client->remote_port = flow->remote_port;
 	client->local_port = flow->local_port;
-	tcp_set_user(tcp, conn);
 	counter_add(&w->stats.connections, 1);
+	return conn;
+}
+
+static bool on_open(void *env, struct tcp_conn *tcp)
+{
+	struct worker *w = env;
+	const struct flow *flow = tcp_flow(tcp);
+	uint32_t limit =
+		atomic_load_explicit(&w->config.live->clients_max_worker, memory_order_relaxed);
+	struct worker_conn *conn = tcp_user(tcp);
+
+	if (unlikely(w->stop_deadline_ns > 0)) // too late for a conversation: RST
+		return false;
+	if (unlikely(conn != NULL)) { // by ourselves
+		worker_primary_opened(w, conn);
+		return true;
+	}
+	if (counter_read(&w->stats.connections) < limit)
+		conn = worker_conn_take(w, flow,
+					flow->local_port == w->config.resp_port ? SESSION_RESP
+										: SESSION_MEMCACHE);
+	if (!conn) {
+		refuse(w, tcp);
+		return true;
+	}
+	conn->tcp = tcp;
+	tcp_set_user(tcp, conn);
 	counter_add(&w->stats.count[WORKER_COUNT_ACCEPTED], 1);
 	return true;
 }
@@ -109,6 +125,8 @@ static void on_data(void *env, struct tcp_conn *tcp, struct slice data)
 		return;
 	conn->session.client.active_ms = w->command.now_ms;
 	worker_conn_touch(conn);
+	if (unlikely(conn->primary != NULL) && worker_primary_data(conn, data))
+		return;
 	session_feed(&conn->session, data);
 }
 
@@ -145,6 +163,8 @@ static void on_close(void *env, struct tcp_conn *tcp, enum tcp_close_reason reas
 	conn->forwarded = false;
 	if (unlikely(conn->replica))
 		worker_replica_detach(w, conn);
+	if (unlikely(conn->primary != NULL))
+		worker_primary_closed(w, conn);
 	// Its requests may still be in the batch. They take effect, their replies have nowhere to
 	// go. The slot is given back in worker_conns_settle(), when the batch has run.
 	worker_conn_touch(conn);
@@ -179,6 +199,8 @@ static struct out *session_out(struct session *session)
 {
 	struct worker_conn *conn = session->user;
 
+	if (unlikely(conn->session.client.primary)) // it is told by its replica's link alone
+		return &conn->worker->discard;
 	return conn->tcp ? tcp_out(conn->tcp) : &conn->worker->discard;
 }
 
@@ -244,7 +266,8 @@ static void settle(struct worker *w, struct worker_conn *conn)
 	}
 	if (conn->closing)
 		return;
-	tcp_set_held(conn->tcp, (uint32_t)session_held(&conn->session));
+	tcp_set_held(conn->tcp, (uint32_t)session_held(&conn->session) +
+					(conn->primary ? worker_primary_held(conn) : 0));
 	if (finished(conn))
 		close_conn(conn);
 }
@@ -263,8 +286,8 @@ void worker_conns_settle(struct worker *w)
 bool worker_conns_sweep(struct worker *w)
 {
 	const uint32_t timeout_s[] = {
-		[SESSION_RESP] = atomic_load_explicit(&w->config.live->idle_timeout_s,
-						      memory_order_relaxed),
+		[SESSION_RESP] =
+			atomic_load_explicit(&w->config.live->idle_timeout_s, memory_order_relaxed),
 		[SESSION_MEMCACHE] = atomic_load_explicit(&w->config.live->mc_idle_timeout_s,
 							  memory_order_relaxed),
 	};

@@ -11,8 +11,8 @@
 /*
  * What the files of this folder share. A frame's way through them: worker_loop.c (the map),
  * worker_steer.c (to its owner), worker_conn.c (TCP's callbacks and the sessions), worker_udp.c,
- * worker_mail.c, worker_visit.c and worker_replica.c (the control side), worker_stage.c (times the
- * stages), worker_idle.c.
+ * worker_mail.c, worker_visit.c, worker_replica.c and worker_primary.c (the control side),
+ * worker_stage.c (times the stages), worker_idle.c.
  */
 
 #define WORKER_TX_BATCH     PORT_BURST_MAX
@@ -36,6 +36,7 @@ struct worker_conn {
 	struct worker_conn *touched_next;
 	struct replica_link *replica;     // NULL: an ordinary client
 	struct worker_conn *replica_next; // of the worker's list
+	struct primary_link *primary;     // NULL but for the connection to the primary
 	bool touched;                     // on the worker's list of this turn
 	bool fin;                         // the peer will send no more
 	bool closing;                     // tcp_close() has been called
@@ -84,6 +85,8 @@ struct worker {
 	uint64_t client_serial;
 
 	struct worker_conn *replicas; // connections that send a feed
+	struct worker_conn *primary;  // the one to the primary that we follow, NULL if none
+	struct primary_link *dials;   // before there is a connection
 	struct worker_visit *visit;   // under way, NULL if none
 	uint32_t visit_at;            // slot
 
@@ -111,6 +114,9 @@ extern const struct tcp_ops worker_tcp_ops;
 bool worker_emit(void *env, const struct tcp_segment *segment);
 extern const struct session_host_ops worker_session_ops;
 void worker_conn_touch(struct worker_conn *conn);
+/* A connection with a session, counted; NULL: there are as many as there may be. */
+struct worker_conn *worker_conn_take(struct worker *w, const struct flow *flow,
+				     enum session_kind kind);
 void worker_conns_settle(struct worker *w); // end of the turn: close, abort, adjust windows
 bool worker_conns_sweep(struct worker *w);  // idle timeout; true if it did something
 void worker_conn_kill(struct worker_conn *conn, enum worker_counter_id why);
@@ -146,6 +152,14 @@ bool worker_mail_forward(struct worker *w, struct worker_conn *conn, const struc
 void worker_replica_attach(struct worker *w, struct worker_conn *conn, struct replica_link *link);
 void worker_replica_detach(struct worker *w, struct worker_conn *conn);
 bool worker_replicas_turn(struct worker *w); // true if something was sent
+
+/* worker_primary.c */
+void worker_primary_dial(struct worker *w, struct primary_link *link);
+void worker_primary_opened(struct worker *w, struct worker_conn *conn);
+void worker_primary_closed(struct worker *w, struct worker_conn *conn);
+bool worker_primary_data(struct worker_conn *conn, struct slice data);
+uint32_t worker_primary_held(const struct worker_conn *conn); // bytes that wait in the pipe
+bool worker_primary_turn(struct worker *w);
 
 /* worker_visit.c */
 void worker_visit_begin(struct worker *w, struct worker_visit *visit);

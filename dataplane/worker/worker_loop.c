@@ -287,6 +287,7 @@ ON_WORKER static bool upkeep(struct worker *w)
 	worked |= worker_mail_turn(w);
 	worked |= worker_visit_turn(w);
 	worked |= worker_replicas_turn(w);
+	worked |= worker_primary_turn(w);
 	worked |= worker_conns_sweep(w);
 	kv_flush_tick(w->table, w->command.now_ms);
 	worked |= table_housekeep(w->table, WORKER_TABLE_BUDGET_NS);

@@ -74,9 +74,9 @@ static void take_reply(struct worker *w, const struct forward *forward)
 	worker_conn_touch(conn);
 	if (conn->closing)
 		return;
-	if (forward->reply)
+	if (forward->reply && !conn->primary)
 		out_append_blob(tcp_out(conn->tcp), forward->reply, 0, forward->reply->len);
-	else if (forward->failed)
+	else if (forward->failed && !conn->primary)
 		OUT_LITERAL(tcp_out(conn->tcp), "-ERR no memory for the reply\r\n");
 	if (conn->session.client.killed || forward->client.close_after)
 		conn->session.closing = true;
@@ -139,6 +139,10 @@ static void open_mail(struct worker *w, struct mail *mail)
 		return;
 	case MAIL_LINES:
 		write_lines(w, mail);
+		return;
+	case MAIL_DIAL:
+		worker_primary_dial(w, mail->primary);
+		worker_mail_free(mail);
 		return;
 	case MAIL_REPLICA:
 		take_replica(w, &mail->replica);

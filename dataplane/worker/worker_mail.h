@@ -10,6 +10,7 @@
 struct blob;
 struct forward;
 struct mail;
+struct primary_link;
 struct replica_link;
 
 /*
@@ -24,6 +25,7 @@ enum mail_kind {
 	MAIL_VISIT,   // control -> worker: show all connections to a visitor, whose `left` answers
 	MAIL_LINES,   // control -> worker: write these to a watcher's connection
 	MAIL_WRITTEN, // worker -> control: done, or it is gone
+	MAIL_DIAL,    // control -> worker: connect to a primary
 	MAIL_REPLICA, // control -> worker: that connection is a replica's from now on
 };
 
@@ -49,6 +51,7 @@ struct mail {
 	struct worker_visit *visit;
 	struct mail_lines lines;
 	struct mail_replica replica;
+	struct primary_link *primary; // of MAIL_DIAL: the worker's until it is gone
 };
 
 /* What a visitor sees of a connection. Valid during the call. */

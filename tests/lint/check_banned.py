@@ -81,6 +81,7 @@ ALLOWED = {
     "dataplane/worker/worker_idle.c": ("nanosleep", "poll-idle adaptive, offline"),
     "dataplane/worker/worker_loop.c": ("clock_tsc clock_ns_of_tsc", "where time is read"),
     "dataplane/worker/worker_mail.c": ("malloc free", "requests that leave the worker"),
+    "dataplane/worker/worker_primary.c": ("snprintf", "why a connection to a primary has ended"),
     "dataplane/worker/worker_steer.c": ("calloc aligned_alloc free", "rings, before and after"),
     "dataplane/worker/worker_udp.c": ("calloc free", "before and after the worker runs"),
     "nic/tcp/tcp.c": ("calloc free", "tcp_new() and tcp_free(), before and after"),

@@ -16,7 +16,7 @@ import time
 import redis
 
 import harness
-from harness import Appliance, Checks, wait_for
+from harness import Appliance, Checks, sh, wait_for
 
 FAR_MS = 4102444800000  # 2100
 PORT = 7001
@@ -364,6 +364,235 @@ def check_kill():
         assert_same(c, replica)
 
 
+class Primary:
+    """A redis-server to be followed, beside the clients."""
+
+    def __init__(self, *options, port=PORT):
+        self.folder = tempfile.TemporaryDirectory()
+        self.options, self.port = options, port
+        self.client = redis.Redis(harness.CLIENT, port)
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", harness.CLIENT, "--dir", self.folder.name, "--save", "",
+             "--protected-mode", "no", "--repl-diskless-sync-delay", "0", *self.options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def up():
+            with contextlib.suppress(redis.ConnectionError):
+                return self.client.ping()
+
+        wait_for(up, 10, "redis-server")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+def link_up(c, seconds=20):
+    try:
+        wait_for(lambda: c.info("replication").get("master_link_status") == "up", seconds, "link to the primary")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {c.info('replication')}") from error
+
+
+def assert_followed(primary, c):
+    """All that the primary has is here, once the offsets are the same."""
+    def same():
+        theirs = primary.info("replication")["master_repl_offset"]
+        return c.info("replication")["slave_repl_offset"] >= theirs
+
+    wait_for(same, 20, "same offset")
+    theirs, ours = contents(primary), contents(c)
+    differ = {k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)}
+    assert not differ, [(k, theirs.get(k), ours.get(k)) for k in list(differ)[:5]]
+
+
+def check_follows_redis():
+    """A redis-server's keys, from memory or from a file, then each change; by whoever asks for it."""
+    for diskless in ("yes", "no"):
+        with Appliance("af_packet", workers=2, queues=2) as appliance, client() as c, \
+                Primary("--repl-diskless-sync", diskless) as primary:
+            fill(primary.client)
+            c.set("mine", 1)
+            assert c.replicaof(harness.CLIENT, PORT) in (True, b"OK")
+            link_up(c)
+            assert_followed(primary.client, c)
+            p = primary.client
+            assert c.exists("mine") == 0 and c.role()[0] == b"slave" and c.role()[3] == b"connected"
+            p.set("a", 1, ex=1000)
+            p.incrby("a", 41)
+            p.append("a", "x" * 50000)
+            p.mset({"b": 1, "c": 2})
+            p.delete("key:1", "key:2")
+            p.setrange("b", 3, "z")
+            p.getdel("key:3")
+            p.expire("key:4", 10000)
+            p.set("short", 1, px=30)
+            pipe = p.pipeline(transaction=True)
+            pipe.set("t1", 1).incr("t1").delete("c")
+            pipe.execute()
+            p.set("large", os.urandom(3 << 20))
+            time.sleep(0.2)
+            assert p.wait(1, 5000) == 1
+            assert_followed(p, c)
+            for refused, words in ((c.set, ("x", 1)), (c.flushall, ())):
+                try:
+                    refused(*words)
+                    raise AssertionError("a replica was written")
+                except redis.ResponseError as error:
+                    assert "You can't write against a read only replica." in str(error), error
+            assert memcached(b"set k 0 0 1\r\n1\r\n").startswith(b"SERVER_ERROR read only")
+            assert memcached(b"get b\r\n", b"END\r\n").startswith(b"VALUE b 0 4")
+            p.flushall()
+            p.set("after", 1)
+            assert_followed(p, c)
+            assert c.replicaof("NO", "ONE") in (True, b"OK")
+            assert c.set("mine", 2) and c.get("after") == b"1" and c.role()[0] == b"master"
+
+
+def check_follower_comes_back():
+    """A cut connection, a primary that is killed, one with what we cannot keep, one that is not there."""
+    with Appliance("af_packet"), client() as c, Primary("--repl-backlog-size", "1mb") as primary:
+        p = primary.client
+        fill(p)
+        c.replicaof(harness.CLIENT, PORT)
+        link_up(c)
+        assert_followed(p, c)
+        p.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        p.mset({"gap:%d" % i: "x" * 100 for i in range(1000)})
+        wait_for(lambda: p.info("stats")["sync_partial_ok"] == 1, 20, "partial synchronisation")
+        link_up(c)
+        assert_followed(p, c)
+        p.lpush("list", 1)
+        wait_for(lambda: c.info("replication")["master_link_status"] == "down", 20, "end of the link")
+        time.sleep(3)
+        assert c.info("replication")["master_link_status"] == "down" and c.dbsize() == 0
+        p.delete("list")
+        link_up(c)
+        assert_followed(p, c)
+        primary.process.kill()
+        primary.process.wait()
+        wait_for(lambda: c.info("replication")["master_link_status"] == "down", 20, "end of the link")
+        assert c.get("gap:1") == b"x" * 100
+        primary.start()
+        p.set("new", 1)
+        link_up(c)
+        assert_followed(p, c)
+        c.replicaof("10.98.0.77", PORT)  # nobody is there
+        time.sleep(1)
+        assert c.info("replication")["master_link_status"] == "down" and c.get("new") == b"1"
+        c.replicaof(harness.CLIENT, PORT)
+        link_up(c)
+        assert_followed(p, c)
+        c.replicaof("NO", "ONE")
+
+
+class Beside:
+    """One more appliance, on a network of its own behind the lab's client, which forwards."""
+
+    def __init__(self, lab, number, *options):
+        self.lab, self.number, self.options = lab, number, options
+        self.namespace = f"{lab.name}-beside{number}"
+        self.address, gateway = f"10.97.{number}.2", f"10.97.{number}.1"
+        self.log_path = f"/tmp/{self.namespace}.log"
+        self.process = None
+        wire, end = f"wire{number}", f"client{number}"
+        sh("ip", "netns", "add", self.namespace)
+        sh("ip", "-n", self.namespace, "link", "set", "lo", "up")
+        sh("ip", "-n", self.namespace, "link", "add", wire, "type", "veth", "peer", "name", end, "netns", lab.client)
+        sh("ip", "-n", self.namespace, "link", "set", wire, "addrgenmode", "none")
+        sh("ip", "-n", self.namespace, "link", "set", wire, "up")
+        sh("ip", "netns", "exec", lab.client, "ethtool", "-K", end, "tx", "off")
+        sh("ip", "-n", lab.client, "addr", "add", f"{gateway}/24", "dev", end)
+        sh("ip", "-n", lab.client, "link", "set", end, "up")
+        sh("ip", "netns", "exec", lab.client, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self.command = [
+            "ip", "netns", "exec", self.namespace, harness.BINARY, "--nic-device", f"net_af_packet0,iface={wire}",
+            "--nic-address", f"{self.address}/24", "--nic-gateway", gateway, "--nic-huge-pages", "no",
+            "--nic-memory-mib", "128", "--workers", "1", "--maxmemory", "1gb", *options]
+        self.client = redis.Redis(self.address, 6379)
+
+    def start(self):
+        with open(self.log_path, "a") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+        def up():
+            assert self.process.poll() is None, self.log()
+            with contextlib.suppress(redis.ConnectionError):
+                return self.client.ping()
+
+        wait_for(up, 30, "answer of the one beside")
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()[-4000:]
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        self.process.wait(30)
+        self.client.connection_pool.disconnect()
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(True)
+            raise
+        return self
+
+    def __exit__(self, *error):
+        if error[0]:
+            print(self.log())
+        if self.process.poll() is None:
+            self.stop(signal.SIGKILL if error[0] else signal.SIGTERM)
+        sh("ip", "netns", "del", self.namespace, check=False)
+        os.unlink(self.log_path)
+
+
+def check_appliances():
+    """One follows another, with memcached's flags; and one follows that one. Then the parts are changed."""
+    with Appliance("af_packet", 2, 2, options=("--nic-gateway", harness.CLIENT)) as lab, client() as c:
+        fill(c)
+        with Beside(lab, 1) as two, Beside(lab, 2) as three:
+            two.client.replicaof(harness.SERVER, 6379)
+            link_up(two.client)
+            three.client.replicaof(two.address, 6379)
+            link_up(three.client)
+            with writers(2):
+                time.sleep(2)
+            assert memcached(b"set mc 99 0 5\r\nhello\r\n") == b"STORED\r\n"
+            quiet(c)
+            assert_followed(c, two.client)
+            assert_followed(two.client, three.client)
+            with socket.create_connection((three.address, 11211), 10) as s:
+                s.sendall(b"get mc\r\n")
+                assert s.recv(1000) == b"VALUE mc 99 5\r\nhello\r\nEND\r\n"
+            # A replica becomes the primary of those beside it, and of the one that it has followed.
+            three.client.replicaof(harness.SERVER, 6379)
+            link_up(three.client)
+            wait_for(lambda: two.client.info("replication")["connected_slaves"] == 0, 10, "end of the replica's replica")
+            assert_followed(c, two.client)
+            assert_followed(c, three.client)
+            two.client.replicaof("NO", "ONE")
+            three.client.replicaof(two.address, 6379)
+            link_up(three.client)
+            c.replicaof(two.address, 6379)
+            link_up(c)
+            stats = two.client.info("stats")
+            assert stats["sync_partial_ok"] == 2 and stats["sync_full"] == 1, stats
+            two.client.mset({"changed": 1, "parts": 2})
+            assert_followed(two.client, c)
+            assert_followed(two.client, three.client)
+            c.replicaof("NO", "ONE")
+
+
 def raw(*requests):
     s = socket.create_connection((harness.SERVER, 6379), 10)
     s.sendall(b"".join(requests))
@@ -413,6 +642,9 @@ def main():
     checks.run("a full ring", check_full_ring)
     checks.run("kill -9", check_kill)
     checks.run("hostile replicas", check_hostile)
+    checks.run("a redis-server is followed", check_follows_redis)
+    checks.run("a follower comes back", check_follower_comes_back)
+    checks.run("appliances among themselves", check_appliances)
     checks.finish()
 
 

@@ -92,7 +92,7 @@ static struct slice text_of(enum mc_binary_status status)
 	case MC_BINARY_UNKNOWN_COMMAND:
 		return SLICE_LITERAL("Unknown command");
 	case MC_BINARY_ETMPFAIL:
-		return SLICE_LITERAL("Changes are refused for now");
+		return SLICE_LITERAL("Refused for now");
 	default:
 		return SLICE_LITERAL("Out of memory");
 	}
@@ -477,8 +477,9 @@ void mc__binary_run(struct session_host *host, struct request *request)
 		counter_add(&call.counters->mc_protocol_errors, 1);
 	if (unlikely(call.b->status != MC_BINARY_OK)) {
 		answer_error(&call, call.b->status);
-	} else if (unlikely(cmd_writes(host->cmd) != CMD_WRITES_OPEN) &&
-		   changes((enum mc_binary_opcode)call.b->command)) {
+	} else if (unlikely(cmd_gate(host->cmd) != CMD_GATE_OPEN) &&
+		   (cmd_gate(host->cmd) == CMD_GATE_LOADING ||
+		    changes((enum mc_binary_opcode)call.b->command))) {
 		answer_error(&call, MC_BINARY_ETMPFAIL);
 	} else {
 		runs[call.b->command](&call);

@@ -456,12 +456,22 @@ static bool changes(const struct mc_line *line)
 	}
 }
 
-static COLD void answer_closed(const struct mc_call *c)
+/* The gate is not open. True: it has been answered. */
+static COLD bool stopped_at_gate(const struct mc_call *c)
 {
-	if (cmd_writes(c->host->cmd) == CMD_WRITES_NO_REPLICAS)
+	enum cmd_gate_state state = cmd_gate(c->host->cmd);
+
+	if (state != CMD_GATE_LOADING && !changes(c->line))
+		return false;
+	if (state == CMD_GATE_NO_REPLICAS)
 		MC_ANSWER(c, "SERVER_ERROR not enough good replicas to write");
+	else if (state == CMD_GATE_READ_ONLY)
+		MC_ANSWER(c, "SERVER_ERROR read only: this is a replica");
+	else if (state == CMD_GATE_LOADING)
+		MC_ANSWER(c, "SERVER_ERROR loading the dataset in memory");
 	else
 		MC_ANSWER(c, "SERVER_ERROR the server is shutting down");
+	return true;
 }
 
 void mc__run(struct session_host *host, struct request *request)
@@ -482,9 +492,7 @@ void mc__run(struct session_host *host, struct request *request)
 		counter_add(&call.counters->mc_protocol_errors, 1);
 	request->session->client.commands++;
 	request->session->client.active_ms = call.now_ms;
-	if (unlikely(cmd_writes(host->cmd) != CMD_WRITES_OPEN) && changes(call.line))
-		answer_closed(&call);
-	else
+	if (likely(cmd_gate(host->cmd) == CMD_GATE_OPEN) || !stopped_at_gate(&call))
 		runs[call.line->op](&call);
 	if (unlikely(call.out->failed || request->session->client.killed))
 		request->session->closing = true;

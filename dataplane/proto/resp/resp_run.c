@@ -46,6 +46,33 @@ static void forward(struct session_host *host, const struct request *request, st
 	counter_add(&host->cmd->stats[request->cmd->id].rejected, 1);
 }
 
+/* Of whom we follow: what it has done, we do. Whatever cannot be done here ends the connection. */
+static COLD void run_of_primary(struct session_host *host, struct request *request,
+				struct reply *reply)
+{
+	struct session *session = request->session;
+	struct cmd_call call = {
+		.thread = host->cmd,
+		.client = &session->client,
+		.cmd = request->cmd,
+		.argc = request->argc,
+		.argv = request->argv,
+		.keys = request->keys,
+		.key_count = request->key_count,
+		.blobs = request->blobs,
+		.reply = reply,
+	};
+
+	if (unlikely(request->detail || request->refused))
+		session->client.failed = request->detail ? "stream" : "long value";
+	else if (unlikely(request->alone))
+		forward(host, request, reply);
+	else
+		cmd_run_of_primary(&call);
+	if (unlikely(session->client.failed))
+		session->closing = true;
+}
+
 void resp_run(struct session_host *host, struct request *request)
 {
 	struct session *session = request->session;
@@ -53,6 +80,10 @@ void resp_run(struct session_host *host, struct request *request)
 	struct out *out = host->ops->out(session);
 	struct reply reply = resp_reply(out, client->resp);
 
+	if (unlikely(client->primary)) {
+		run_of_primary(host, request, &reply);
+		return;
+	}
 	if (unlikely(request->detail)) {
 		answer_protocol_error(host, request, &reply);
 		return;
