@@ -6,7 +6,7 @@
 
 /*
  * Written by the replication and snapshot threads (ctrl/replication), read by workers
- * (dataplane/worker/worker_replica.c).
+ * (dataplane/worker/worker_feed.c).
  */
 
 #define CHUNK_BYTES (64U << 10)

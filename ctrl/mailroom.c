@@ -63,7 +63,7 @@ static void open_mail(struct mailroom *m, struct mail *mail)
 	case MAIL_RUN:
 	case MAIL_VISIT:
 	case MAIL_LINES:
-	case MAIL_REPLICA:
+	case MAIL_FEED:
 	case MAIL_DIAL:
 		break;
 	}
@@ -135,16 +135,23 @@ bool mailroom_send_lines(void *arg, uint32_t worker, const struct mail_lines *li
 	return true;
 }
 
-bool mailroom_send_replica(void *arg, uint32_t worker, const struct mail_replica *replica)
+bool mailroom_send_feed(void *arg, uint32_t worker, const struct mail_feed *replica)
 {
 	struct mailroom *m = arg;
-	struct mail *mail = worker_mail_new(MAIL_REPLICA, NULL, NULL);
+	struct mail *mail = worker_mail_new(MAIL_FEED, NULL, NULL);
 
 	if (!mail)
 		return false;
-	mail->replica = *replica;
+	mail->feed = *replica;
 	worker_post(m->workers[worker], mail);
 	return true;
+}
+
+void mailroom_nudge(void *arg, uint32_t worker)
+{
+	const struct mailroom *m = arg;
+
+	worker_nudge(m->workers[worker]);
 }
 
 bool mailroom_dial(void *arg, struct primary_link *link)

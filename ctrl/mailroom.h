@@ -49,7 +49,8 @@ void mailroom_complete(void *arg, struct forward *forward);
 bool mailroom_send_lines(void *arg, uint32_t worker, const struct mail_lines *lines);
 
 /* For ctrl/replication: gives a connection its link, and runs a request that was put off again. */
-bool mailroom_send_replica(void *arg, uint32_t worker, const struct mail_replica *replica);
+bool mailroom_send_feed(void *arg, uint32_t worker, const struct mail_feed *replica);
+void mailroom_nudge(void *arg, uint32_t worker);
 bool mailroom_dial(void *arg, struct primary_link *link);
 void mailroom_resume(void *arg, struct forward *forward);
 

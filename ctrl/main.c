@@ -12,6 +12,7 @@
 #include "ctrl/loop/loop.h"
 #include "ctrl/mailroom.h"
 #include "ctrl/metrics/metrics.h"
+#include "ctrl/pubsub/pubsub.h"
 #include "ctrl/replication/replication.h"
 #include "ctrl/snapshot/snapshot.h"
 #include "ctrl/stats/stats.h"
@@ -50,6 +51,7 @@ struct daemon {
 	struct watch *watch;
 	struct snap_saver *saver;
 	struct repl *repl;
+	struct pubsub *pubsub;
 	struct loop_timer mail_tick, wall_tick, sample_tick;
 };
 
@@ -79,6 +81,7 @@ static void on_mail_tick(struct loop_timer *timer, uint64_t now_ns)
 
 	more |= watch_turn(d->watch);
 	repl_turn(d->repl, d->cmd.now_ms);
+	pubsub_turn(d->pubsub, d->cmd.now_ms);
 
 	// In the next turn of the loop, whose time is a later one.
 	loop_timer_set(d->loop, timer, now_ns + (more ? 1 : MAIL_TICK_NS));
@@ -232,13 +235,27 @@ static int start_saver(struct daemon *d)
 	return d->saver ? 0 : failed("the snapshots", -ENOMEM, "");
 }
 
+static int start_pubsub(struct daemon *d)
+{
+	const struct pubsub_config config = {
+		.config = &d->config.now,
+		.mail = mailroom_send_feed,
+		.nudge = mailroom_nudge,
+		.arg = &d->mailroom,
+	};
+
+	d->pubsub = pubsub_new(&config);
+	d->host.pubsub = d->pubsub;
+	return d->pubsub ? 0 : failed("publish and subscribe", -ENOMEM, "");
+}
+
 static int start_replication(struct daemon *d)
 {
 	const struct repl_config config = {
 		.config = &d->config.now,
 		.table = d->appliance.table,
 		.gate = &d->appliance.gate,
-		.mail = mailroom_send_replica,
+		.mail = mailroom_send_feed,
 		.dial = mailroom_dial,
 		.resume = mailroom_resume,
 		.arg = &d->mailroom,
@@ -276,6 +293,7 @@ static int start_stats(struct daemon *d)
 		.keys_loaded_expired = d->appliance.loaded.expired,
 		.saver = d->saver,
 		.repl = d->repl,
+		.pubsub = d->pubsub,
 	};
 
 	for (uint32_t i = 0; i < source.worker_count; i++)
@@ -355,6 +373,8 @@ static int start_control(struct daemon *d)
 	if (result == 0)
 		result = start_saver(d);
 	if (result == 0)
+		result = start_pubsub(d);
+	if (result == 0)
 		result = start_replication(d);
 	if (result == 0)
 		result = start_stats(d);
@@ -398,6 +418,7 @@ static void stop_all(struct daemon *d)
 	free(d->cmd.stats);
 	appliance_stop(&d->appliance);
 	repl_free(d->repl);
+	pubsub_free(d->pubsub);
 	if (d->loop)
 		loop_free(d->loop);
 }

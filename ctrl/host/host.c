@@ -7,6 +7,7 @@
 #include "base/rcu.h"
 #include "ctrl/host/host_clients.h"
 #include "ctrl/info/info.h"
+#include "ctrl/pubsub/pubsub.h"
 #include "ctrl/replication/replication.h"
 #include "ctrl/snapshot/snapshot.h"
 #include "ctrl/watch/watch.h"
@@ -226,6 +227,53 @@ static void host_psync(void *arg, struct reply *r, struct client *client, struct
 	repl_psync(host->repl, forward_of(client), id, offset, r);
 }
 
+static void host_subscribe(void *arg, struct reply *r, struct client *client, bool patterns,
+			   const struct slice *names, uint32_t count)
+{
+	const struct host *host = arg;
+
+	pubsub_subscribe(host->pubsub, forward_of(client), patterns, names, count, r);
+}
+
+static void host_unsubscribe(void *arg, struct reply *r, struct client *client, bool patterns,
+			     const struct slice *names, uint32_t count)
+{
+	const struct host *host = arg;
+
+	pubsub_unsubscribe(host->pubsub, forward_of(client), patterns, names, count, r);
+}
+
+static void host_publish(void *arg, struct reply *r, struct slice channel, struct slice message)
+{
+	const struct host *host = arg;
+
+	reply_integer(r, (int64_t)pubsub_publish(host->pubsub, channel, message));
+}
+
+static void host_pubsub_channels(void *arg, struct reply *r, struct slice pattern)
+{
+	const struct host *host = arg;
+
+	pubsub_channels(host->pubsub, pattern, r);
+}
+
+static void host_pubsub_numsub(void *arg, struct reply *r, const struct slice *names,
+			       uint32_t count)
+{
+	const struct host *host = arg;
+
+	pubsub_numsub(host->pubsub, names, count, r);
+}
+
+static void host_pubsub_numpat(void *arg, struct reply *r)
+{
+	const struct host *host = arg;
+	struct pubsub_stats stats;
+
+	pubsub_stats(host->pubsub, &stats);
+	reply_integer(r, (int64_t)stats.patterns);
+}
+
 static bool host_wait(void *arg, struct client *client, int64_t wanted, int64_t timeout_ms,
 		      int64_t *acked)
 {
@@ -350,6 +398,12 @@ const struct cmd_host_ops host_ops = {
 	.replicaof = host_replicaof,
 	.replconf = host_replconf,
 	.psync = host_psync,
+	.subscribe = host_subscribe,
+	.unsubscribe = host_unsubscribe,
+	.publish = host_publish,
+	.pubsub_channels = host_pubsub_channels,
+	.pubsub_numsub = host_pubsub_numsub,
+	.pubsub_numpat = host_pubsub_numpat,
 	.wait = host_wait,
 	.debug_sleep = host_debug_sleep,
 	.mc_stats = host_mc_stats,

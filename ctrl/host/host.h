@@ -21,6 +21,7 @@ typedef void host_visit_clients(void *arg,
 					      const struct worker_client_view *view),
 				void *visit_arg);
 
+struct pubsub;
 struct repl;
 struct snap_saver;
 struct watch;
@@ -34,6 +35,7 @@ struct host {
 	void *visit_arg;
 	struct watch *watch;      // NULL: nobody can watch
 	struct snap_saver *saver; // NULL: nothing can be saved
+	struct pubsub *pubsub;
 	struct repl *repl;
 	struct cmd_gate *gate; // closed while the last snapshot is written
 };

@@ -2,6 +2,7 @@
 #include "ctrl/info/info.h"
 
 #include "ctrl/info/info_internal.h"
+#include "ctrl/pubsub/pubsub.h"
 #include "ctrl/replication/replication.h"
 #include "ctrl/snapshot/snapshot.h"
 
@@ -295,8 +296,14 @@ static void write_stats(struct info *info)
 				      "current_eviction_exceeded_time:0\r\n");
 	line_u64(info, "keyspace_hits", STATS_OF_COMMANDS(t, hits));
 	line_u64(info, "keyspace_misses", STATS_OF_COMMANDS(t, misses));
+	struct pubsub_stats published = {0};
+
+	if (info->source->pubsub)
+		pubsub_stats(info->source->pubsub, &published);
+	line_u64(info, "pubsub_channels", published.channels);
+	line_u64(info, "pubsub_patterns", published.patterns);
 	OUT_LITERAL(&info->text->out,
-		    "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\n"
+		    "pubsubshard_channels:0\r\n"
 		    "latest_fork_usec:0\r\ntotal_forks:0\r\nmigrate_cached_sockets:0\r\n"
 		    "slave_expires_tracked_keys:0\r\nactive_defrag_hits:0\r\n"
 		    "active_defrag_misses:0\r\nactive_defrag_key_hits:0\r\n"

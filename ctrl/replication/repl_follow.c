@@ -525,7 +525,7 @@ static void free_link(struct repl_follow *f)
 	struct primary_link *link = f->link;
 
 	// One that was never opened has not sent, nor let go, what was to be said.
-	for (uint32_t i = 0; i < REPLICA_FEEDS; i++)
+	for (uint32_t i = 0; i < FEED_LINK_PLACES; i++)
 		feed_place_drop(&link->out.places[i]);
 	feed_place_drop(&link->place);
 	if (!link->piped)

@@ -16,7 +16,7 @@ struct replica {
 	uint32_t worker;
 	void *connection;
 	enum repl_state state;
-	struct replica_link *link; // NULL while it is only known
+	struct feed_link *link; // NULL while it is only known
 	struct feed words;         // places[0] of the link
 	char address[REPL_ADDRESS_MAX];
 	uint16_t port;

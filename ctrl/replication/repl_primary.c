@@ -10,7 +10,7 @@
 
 /*
  * host.c -> repl_replconf(), repl_psync() (repl_replicas.c): who wants to follow. From there on
- * each has a link, which its worker sends (worker_replica.c): from the backlog at once, or after a
+ * each has a link, which its worker sends (worker_feed.c): from the backlog at once, or after a
  * synchronisation (repl_sync.c) that all who wait share. repl_turn() looks after them.
  */
 

@@ -63,7 +63,7 @@ static struct replica *find_or_add(struct repl *repl, const struct forward *forw
 void repl__free_replica(struct replica *r)
 {
 	// A worker that has let go has dropped those up to where it was, and left them nowhere.
-	for (uint32_t i = 0; r->link && i < REPLICA_FEEDS; i++)
+	for (uint32_t i = 0; r->link && i < FEED_LINK_PLACES; i++)
 		feed_place_drop(&r->link->places[i]);
 	feed_fini(&r->words);
 	free(r->link);
@@ -206,7 +206,7 @@ static bool continue_at(struct repl *repl, struct replica *r, struct slice id, i
 
 static void follow(struct repl *repl, struct replica *r, struct slice id, int64_t offset)
 {
-	const struct mail_replica mail = {
+	const struct mail_feed mail = {
 		.connection = r->connection, .client_id = r->client_id, .link = r->link};
 	bool asks = !slice_equal(id, SLICE_LITERAL("?"));
 

@@ -11,7 +11,7 @@
 #include <time.h>
 
 /*
- * Workers' rings -> stream_main() -> feed -> workers, who send it (worker_replica.c). The lock is
+ * Workers' rings -> stream_main() -> feed -> workers, who send it (worker_feed.c). The lock is
  * held for some hundred effects at a time; no worker takes it.
  */
 

@@ -45,7 +45,7 @@ static void pause_a_little(void)
 
 /* --- the thread --- */
 
-static bool is_gone(const struct replica_link *link)
+static bool is_gone(const struct feed_link *link)
 {
 	return atomic_load_explicit((_Atomic bool *)(uintptr_t)&link->gone, memory_order_acquire);
 }
@@ -57,7 +57,7 @@ static uint64_t queued_bytes(const struct repl_sync *sync, bool *alive)
 
 	*alive = false;
 	for (uint32_t i = 0; i < sync->config.count; i++) {
-		const struct replica_link *link = sync->config.links[i];
+		const struct feed_link *link = sync->config.links[i];
 		uint64_t sent = atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&link->sent,
 						     memory_order_relaxed);
 
@@ -199,7 +199,7 @@ static void make_mark(char mark[MARK_LEN])
 static bool place_links(struct repl_sync *sync)
 {
 	for (uint32_t i = 0; i < sync->config.count; i++) {
-		struct replica_link *link = sync->config.links[i];
+		struct feed_link *link = sync->config.links[i];
 
 		sync->base_sent[i] = atomic_load(&link->sent);
 		if (!feed_place_at(&sync->feed, 0, &link->places[1]))

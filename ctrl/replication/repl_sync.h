@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ctrl/replication/repl_stream.h"
-#include "dataplane/worker/worker_replica.h"
+#include "dataplane/worker/worker_feed.h"
 
 /*
  * A full synchronisation: one snapshot, straight from the table to all replicas that wait for one,
@@ -22,7 +22,7 @@ struct repl_sync_config {
 	bool compress;
 	void (*wake)(void *arg); // on its thread, at its end
 	void *wake_arg;
-	struct replica_link *links[REPL_SYNC_LINKS_MAX]; // their places[1] and [2] are set
+	struct feed_link *links[REPL_SYNC_LINKS_MAX]; // their places[1] and [2] are set
 	uint32_t count;
 };
 

@@ -16,7 +16,7 @@
 struct cmd_gate;
 struct config;
 struct forward;
-struct mail_replica;
+struct mail_feed;
 struct primary_link;
 struct repl;
 struct table;
@@ -26,7 +26,7 @@ struct repl_config {
 	struct table *table;
 	struct cmd_gate *gate;
 	// Gives a replica's connection to its worker. False: no memory.
-	bool (*mail)(void *arg, uint32_t worker, const struct mail_replica *mail);
+	bool (*mail)(void *arg, uint32_t worker, const struct mail_feed *mail);
 	// Has a worker connect to a primary. False: no memory.
 	bool (*dial)(void *arg, struct primary_link *link);
 	// A request that repl_wait() has put off can be run again.

@@ -43,6 +43,7 @@ struct stats_source {
 	uint64_t tsc_hz;
 	uint64_t start_ms;                 // Unix time
 	uint64_t keys_loaded, keys_loaded_expired; // at start
+	struct pubsub *pubsub;                     // NULL: nothing can be published
 	struct repl *repl;                         // NULL: there is no replication
 	struct snap_saver *saver;                  // NULL: nothing is ever saved
 	char config_file[CONFIG_PATH_MAX]; // "" when there is none

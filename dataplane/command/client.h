@@ -26,6 +26,8 @@ struct client {
 	bool close_after; // QUIT: close once the replies are out
 	bool no_evict;
 	bool no_touch;      // CLIENT NO-TOUCH: look-ups do not count as an access
+	bool replica;       // is sent the replication stream
+	bool subscribed;    // to channels: what it may say is limited (RESP2)
 	bool primary;       // whom we follow: it may write, and is not answered
 	bool killed;        // CLIENT KILL: close at the next look
 	uint8_t remote[16]; // struct ip_addr, network order

@@ -86,6 +86,14 @@ static bool check(struct cmd_thread *thread, const struct client *client, const 
 				   cmd->name);
 		return false;
 	}
+	if (unlikely(client->subscribed && client->resp == 2) && !(cmd->flags & CMD_SUBSCRIBED)) {
+		reply_error_format(reply,
+				   "ERR Can't execute '%s': only (P|S)SUBSCRIBE / "
+				   "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+				   "context",
+				   cmd->name);
+		return false;
+	}
 	if (unlikely(cmd_gate(thread) != CMD_GATE_OPEN) && !gate_lets(thread, cmd, reply))
 		return false;
 	if ((cmd->flags & CMD_DENYOOM) && !table_reserve(thread->tt, request_bytes(argc, argv))) {

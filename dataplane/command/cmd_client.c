@@ -225,20 +225,33 @@ static bool fail_with(struct reply *reply, const char *format, struct slice arg)
 	return false;
 }
 
-/* Types that no client can have here are valid words all the same. */
-static bool parse_type(struct slice word, bool *none, struct reply *reply)
+static bool parse_type(struct slice word, enum cmd_client_type *type, struct reply *reply)
 {
-	static const char *const others[] = {"master", "replica", "slave", "pubsub"};
+	static const struct {
+		const char *word;
+		enum cmd_client_type type;
+	} types[] = {
+		{"normal", CMD_CLIENT_NORMAL}, {"replica", CMD_CLIENT_REPLICA},
+		{"slave", CMD_CLIENT_REPLICA}, {"pubsub", CMD_CLIENT_PUBSUB},
+		{"master", CMD_CLIENT_MASTER},
+	};
 
-	if (slice_equal_nocase(word, "normal"))
-		return true;
-	for (uint32_t i = 0; i < ARRAY_COUNT(others); i++) {
-		if (slice_equal_nocase(word, others[i])) {
-			*none = true;
+	for (uint32_t i = 0; i < ARRAY_COUNT(types); i++) {
+		if (slice_equal_nocase(word, types[i].word)) {
+			*type = types[i].type;
 			return true;
 		}
 	}
 	return fail_with(reply, "ERR Unknown client type '%.*s'", word);
+}
+
+static enum cmd_client_type type_of(const struct client *client)
+{
+	if (client->primary)
+		return CMD_CLIENT_MASTER;
+	if (client->replica)
+		return CMD_CLIENT_REPLICA;
+	return client->subscribed ? CMD_CLIENT_PUBSUB : CMD_CLIENT_NORMAL;
 }
 
 bool cmd_client_list_filter(const struct slice *args, uint32_t count,
@@ -248,7 +261,7 @@ bool cmd_client_list_filter(const struct slice *args, uint32_t count,
 	if (count == 0)
 		return true;
 	if (count == 2 && slice_equal_nocase(args[0], "type"))
-		return parse_type(args[1], &filter->none, reply);
+		return parse_type(args[1], &filter->type, reply);
 	if (count < 2 || !slice_equal_nocase(args[0], "id"))
 		return fail(reply, "ERR syntax error");
 	filter->ids = args + 1;
@@ -276,7 +289,7 @@ static bool parse_kill_option(struct slice option, struct slice value,
 		return true;
 	}
 	if (slice_equal_nocase(option, "type"))
-		return parse_type(value, &filter->none, reply);
+		return parse_type(value, &filter->type, reply);
 	if (slice_equal_nocase(option, "addr")) {
 		filter->remote = value;
 		return true;
@@ -339,7 +352,9 @@ static bool address_is(struct slice wanted, const uint8_t address[16], uint16_t 
 bool cmd_client_matches(const struct cmd_client_filter *filter, const struct client *client,
 			uint64_t self_id)
 {
-	if (filter->none || (filter->skip_self && client->id == self_id))
+	if (filter->type != CMD_CLIENT_ANY && filter->type != type_of(client))
+		return false;
+	if (filter->skip_self && client->id == self_id)
 		return false;
 	if (filter->id != 0 && client->id != filter->id)
 		return false;

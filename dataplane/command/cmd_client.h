@@ -25,6 +25,14 @@ struct cmd_client_io {
 	uint64_t memory_bytes; // all the connection takes
 };
 
+enum cmd_client_type {
+	CMD_CLIENT_ANY,
+	CMD_CLIENT_NORMAL,
+	CMD_CLIENT_REPLICA,
+	CMD_CLIENT_PUBSUB,
+	CMD_CLIENT_MASTER,
+};
+
 /* The clients that CLIENT LIST or CLIENT KILL is about. Slices point into the arguments. */
 struct cmd_client_filter {
 	const struct slice *ids; // LIST ID: any of them; NULL: no such condition
@@ -32,7 +40,7 @@ struct cmd_client_filter {
 	uint64_t id;         // KILL ID; 0: no such condition
 	struct slice remote; // "address:port"; ptr NULL: no such condition
 	struct slice local;
-	bool none; // a type that no client has: replica, master, pubsub
+	enum cmd_client_type type; // CMD_CLIENT_ANY: no such condition
 	bool skip_self;
 	bool one; // the form CLIENT KILL address:port
 };

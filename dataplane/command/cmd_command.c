@@ -47,6 +47,7 @@ static void reply_flags(struct reply *r, uint32_t flags)
 		{CMD_READONLY, "readonly"},
 		{CMD_DENYOOM, "denyoom"},
 		{CMD_ADMIN, "admin"},
+		{CMD_PUBSUB, "pubsub"},
 		{CMD_NOSCRIPT, "noscript"},
 		{CMD_LOADING, "loading"},
 		{CMD_STALE, "stale"},

@@ -41,9 +41,13 @@ void client_fini(struct client *client)
 
 void cmd_ping(struct cmd_call *call)
 {
-	if (call->argc > 2)
+	if (call->argc > 2) {
 		cmd__arity_error(call->reply, call->cmd);
-	else if (call->argc == 2)
+	} else if (call->client->subscribed && call->client->resp == 2) {
+		reply_array(call->reply, 2);
+		reply_bulk_text(call->reply, "pong");
+		reply_bulk(call->reply, call->argc == 2 ? call->argv[1] : SLICE_LITERAL(""));
+	} else if (call->argc == 2)
 		reply_bulk(call->reply, call->argv[1]);
 	else
 		reply_status(call->reply, SLICE_LITERAL("PONG"));

@@ -132,3 +132,9 @@ void cmd__scratch_free(struct cmd_scratch *scratch)
 {
 	free(scratch->heap);
 }
+
+/* Where no protocol has taken it. */
+void cmd_no_transaction(struct cmd_call *call)
+{
+	REPLY_ERROR(call->reply, "ERR transactions are not possible here");
+}

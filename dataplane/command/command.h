@@ -35,12 +35,16 @@ enum cmd_flag {
 	CMD_NO_MULTI = 1 << 11,
 	CMD_ALLOW_BUSY = 1 << 12,
 	CMD_NO_ASYNC_LOADING = 1 << 13,
+	CMD_PUBSUB = 1 << 14,
 	// From here on ours.
 	CMD_CONTROL =
 		1
 		<< 16, // runs on the control thread: may take long or needs what only control knows
-	CMD_BACKGROUND = 1 << 17, // runs on a background thread: walks the whole keyspace
-	CMD_ADMIN_ONLY = 1 << 18, // only by the admin listener
+	CMD_BACKGROUND = 1 << 17,  // runs on a background thread: walks the whole keyspace
+	CMD_ADMIN_ONLY = 1 << 18,  // only by the admin listener
+	CMD_TRANSACTION = 1 << 19, // MULTI, EXEC, DISCARD: run by the protocol
+	CMD_BLOCKS = 1 << 20,      // may answer later, or more than once
+	CMD_SUBSCRIBED = 1 << 21,  // also from a client that has subscribed to channels
 };
 
 struct cmd;
@@ -137,6 +141,16 @@ struct cmd_host_ops {
 	// Makes a replica of the client: what it is sent from then on is no reply.
 	void (*psync)(void *host, struct reply *r, struct client *client, struct slice id,
 		      int64_t offset);
+	// count 0: from all.
+	void (*subscribe)(void *host, struct reply *r, struct client *client, bool patterns,
+			  const struct slice *names, uint32_t count);
+	void (*unsubscribe)(void *host, struct reply *r, struct client *client, bool patterns,
+			    const struct slice *names, uint32_t count);
+	void (*publish)(void *host, struct reply *r, struct slice channel, struct slice message);
+	void (*pubsub_channels)(void *host, struct reply *r, struct slice pattern);
+	void (*pubsub_numsub)(void *host, struct reply *r, const struct slice *names,
+			      uint32_t count);
+	void (*pubsub_numpat)(void *host, struct reply *r);
 	// How many replicas have all that the client has changed; false: it is asked again when
 	// as many as wanted have, or the time is over.
 	bool (*wait)(void *host, struct client *client, int64_t wanted, int64_t timeout_ms,
@@ -175,9 +189,9 @@ struct cmd_thread {
 	struct table_thread *tt;
 	struct cmd_stat *stats; // cmd_count() of them
 	struct cmd_counters *counters;
-	struct mc_log *log; // what memcached's watchers see; NULL but on workers
+	struct mc_log *log;                  // what memcached's watchers see; NULL but on workers
 	const struct cmd_host_ops *host_ops; // NULL on workers
-	const struct cmd_gate *gate; // NULL: open
+	const struct cmd_gate *gate;         // NULL: open
 	void *host;
 	uint64_t now_ms; // Unix time of the burst
 	uint64_t now_us; // the same in microseconds, for TIME

@@ -98,6 +98,13 @@ static void copy_arguments(struct forward *forward, const struct request *reques
 	}
 }
 
+/* EXEC takes along what it is about. */
+static void take_queue(struct forward *forward, struct session *session)
+{
+	forward->queue = session->queue;
+	session->queue = NULL;
+}
+
 struct forward *forward_new(const struct session *session, const struct request *request)
 {
 	size_t bytes = copied_bytes(request);
@@ -120,6 +127,8 @@ struct forward *forward_new(const struct session *session, const struct request 
 	if (blobs > 0)
 		forward->blobs = (struct blob **)(forward->argv + request->argc);
 	copy_arguments(forward, request, (uint8_t *)(forward + 1) + slices + blobs);
+	if (request->cmd->flags & CMD_TRANSACTION)
+		take_queue(forward, request->session);
 	return forward;
 }
 
@@ -139,8 +148,9 @@ static struct table_key *hash_keys(const struct forward *forward, const struct t
 	return keys;
 }
 
-static void run_into(struct forward *forward, struct cmd_thread *thread, struct out *out)
+static void run_one(struct forward *forward, struct cmd_thread *thread, struct out *out)
 {
+
 	struct reply reply = resp_reply(out, forward->client.resp);
 	struct cmd_call call = {
 		.thread = thread,
@@ -167,12 +177,33 @@ static void run_into(struct forward *forward, struct cmd_thread *thread, struct 
 	free(keys);
 }
 
+static void run_queue(struct forward *forward, struct cmd_thread *thread, struct out *out)
+{
+	struct reply reply = resp_reply(out, forward->client.resp);
+	uint32_t count = 0;
+
+	for (const struct forward *q = forward->queue; q; q = q->next)
+		count++;
+	reply_array(&reply, count);
+	for (struct forward *q = forward->queue; q; q = q->next) {
+		q->client = forward->client;
+		q->connection = forward->connection;
+		q->client_id = forward->client_id;
+		q->worker = forward->worker;
+		run_one(q, thread, out);
+		forward->client.close_after |= q->client.close_after;
+	}
+}
+
 void forward_run(struct forward *forward, struct cmd_thread *thread)
 {
 	struct blob_out b = {.out.ops = &blob_out_ops};
 
 	REQUIRE(!forward->reply);
-	run_into(forward, thread, &b.out);
+	if (forward->queue)
+		run_queue(forward, thread, &b.out);
+	else
+		run_one(forward, thread, &b.out);
 	if (b.out.failed) {
 		struct reply reply = resp_reply(&b.out, forward->client.resp);
 
@@ -187,12 +218,23 @@ void forward_run(struct forward *forward, struct cmd_thread *thread)
 	forward->reply = b.blob;
 }
 
-void forward_free(struct forward *forward)
+static void free_one(struct forward *forward)
 {
-	if (!forward)
-		return;
 	for (uint32_t i = 0; forward->blobs && i < forward->argc; i++)
 		blob_unref(forward->blobs[i]);
 	blob_unref(forward->reply);
 	free(forward);
+}
+
+void forward_free(struct forward *forward)
+{
+	if (!forward)
+		return;
+	while (forward->queue) {
+		struct forward *q = forward->queue;
+
+		forward->queue = q->next;
+		free_one(q);
+	}
+	free_one(forward);
 }

@@ -57,6 +57,7 @@ void session_fini(struct session *session)
 {
 	landing_end(session);
 	stash_drop(session);
+	resp_multi_drop(session);
 	client_fini(&session->client);
 }
 

@@ -54,8 +54,8 @@ struct session_limits {
 	_Atomic uint64_t mc_item_max_bytes; // memcached-max-item-size
 	_Atomic bool mc_flush_enabled;
 	_Atomic bool mc_shutdown_enabled;
-	_Atomic bool mc_text_only;    // memcached's binary protocol is not spoken
-	_Atomic uint32_t mc_watched;  // bits of enum mc_watch: what workers note for watchers
+	_Atomic bool mc_text_only;   // memcached's binary protocol is not spoken
+	_Atomic uint32_t mc_watched; // bits of enum mc_watch: what workers note for watchers
 	// NULL: memcached's clients need not say who they are. Published with release; the one that
 	// it takes the place of is freed after a grace period.
 	_Atomic(const struct mc_users *) mc_users;
@@ -92,6 +92,8 @@ struct session {
 	bool closing;                // no further input is parsed; close when the replies are out
 	bool datagram;               // no input follows the first: what is incomplete is dropped
 	bool cut;                    // and was
+	bool multi, spoiled;         // of RESP: after MULTI, and something went wrong since
+	struct forward *queue;       // what is to be run by EXEC
 	struct parse_state *partial; // NULL, or progress in an incomplete request that is long
 	uint8_t *stash;              // bytes kept: a request's start, or input of a blocked session
 	size_t stash_len, stash_capacity, stash_from; // bytes; parsing goes on at stash_from
@@ -199,14 +201,16 @@ struct forward {
 	const struct cmd *cmd;
 	uint32_t argc;
 	struct slice *argv;
-	struct blob **blobs; // NULL, or per argument NULL or a reference
-	struct blob *reply;  // after forward_run(); NULL: none
-	bool failed;         // there was no memory for it
-	void *connection;    // of the host
-	uint64_t client_id;  // to recognise that the connection is still the same
-	uint32_t worker;     // where it goes back to
-	uint64_t version;    // of the table, up to which the client's changes are
-	bool deferred;       // by whoever runs it: it is not done yet, and will be run again
+	struct blob **blobs;   // NULL, or per argument NULL or a reference
+	struct forward *next;  // in a queue
+	struct forward *queue; // of EXEC: to be run in a row, each with a reply in its array
+	struct blob *reply;    // after forward_run(); NULL: none
+	bool failed;           // there was no memory for it
+	void *connection;      // of the host
+	uint64_t client_id;    // to recognise that the connection is still the same
+	uint32_t worker;       // where it goes back to
+	uint64_t version;      // of the table, up to which the client's changes are
+	bool deferred;         // by whoever runs it: it is not done yet, and will be run again
 };
 
 /* NULL when there is no memory, or the arguments are longer than query_max_bytes together. */

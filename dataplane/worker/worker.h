@@ -90,5 +90,8 @@ uint32_t worker_connections(const struct worker *worker);
 /* Control thread: sends mail. There is always room: see WORKER_FORWARDS_MAX. */
 void worker_post(struct worker *worker, struct mail *mail);
 
+/* Control thread: there is something in feeds that are looked at seldom (worker_feed.h). */
+void worker_nudge(struct worker *worker);
+
 /* Control thread: takes the next mail from a worker, NULL when there is none. */
 struct mail *worker_collect(struct worker *worker);

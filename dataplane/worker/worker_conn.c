@@ -161,8 +161,8 @@ static void on_close(void *env, struct tcp_conn *tcp, enum tcp_close_reason reas
 	if (conn->forwarded)
 		counter_sub(&w->stats.blocked, 1);
 	conn->forwarded = false;
-	if (unlikely(conn->replica))
-		worker_replica_detach(w, conn);
+	if (unlikely(conn->feed))
+		worker_feed_detach(w, conn);
 	if (unlikely(conn->primary != NULL))
 		worker_primary_closed(w, conn);
 	// Its requests may still be in the batch. They take effect, their replies have nowhere to
@@ -303,7 +303,7 @@ bool worker_conns_sweep(struct worker *w)
 
 		uint64_t idle_ms_max = timeout_s[conn->session.kind] * 1000ULL;
 
-		if (idle_ms_max && conn->tcp && !conn->forwarded && !conn->replica &&
+		if (idle_ms_max && conn->tcp && !conn->forwarded && !conn->feed &&
 		    w->command.now_ms > conn->session.client.active_ms + idle_ms_max)
 			worker_conn_kill(conn, WORKER_COUNT_IDLE_CLOSED);
 	}

@@ -11,7 +11,7 @@
 /*
  * What the files of this folder share. A frame's way through them: worker_loop.c (the map),
  * worker_steer.c (to its owner), worker_conn.c (TCP's callbacks and the sessions), worker_udp.c,
- * worker_mail.c, worker_visit.c, worker_replica.c and worker_primary.c (the control side),
+ * worker_mail.c, worker_visit.c, worker_feed.c and worker_primary.c (the control side),
  * worker_stage.c (times the stages), worker_idle.c.
  */
 
@@ -34,13 +34,13 @@ struct worker_conn {
 	struct tcp_conn *tcp;  // NULL while the slot is free, or once TCP has let go
 	struct worker_conn *free_next;
 	struct worker_conn *touched_next;
-	struct replica_link *replica;     // NULL: an ordinary client
-	struct worker_conn *replica_next; // of the worker's list
-	struct primary_link *primary;     // NULL but for the connection to the primary
-	bool touched;                     // on the worker's list of this turn
-	bool fin;                         // the peer will send no more
-	bool closing;                     // tcp_close() has been called
-	bool forwarded;                   // a request of it is with the control side
+	struct feed_link *feed;        // NULL: an ordinary client
+	struct worker_conn *feed_next; // of the worker's list
+	struct primary_link *primary;  // NULL but for the connection to the primary
+	bool touched;                  // on the worker's list of this turn
+	bool fin;                      // the peer will send no more
+	bool closing;                  // tcp_close() has been called
+	bool forwarded;                // a request of it is with the control side
 };
 
 /* A turn whose stages are being timed; the stages that are over, and when the last one was. */
@@ -84,11 +84,13 @@ struct worker {
 	uint64_t sweep_next_ns;
 	uint64_t client_serial;
 
-	struct worker_conn *replicas; // connections that send a feed
-	struct worker_conn *primary;  // the one to the primary that we follow, NULL if none
-	struct primary_link *dials;   // before there is a connection
-	struct worker_visit *visit;   // under way, NULL if none
-	uint32_t visit_at;            // slot
+	struct worker_conn *feeds, *seldom_feeds; // connections that send one
+	bool feeds_left;                          // of the latter, some may have more
+	_Atomic bool nudged;                      // [ctrl w, worker w]
+	struct worker_conn *primary; // the one to the primary that we follow, NULL if none
+	struct primary_link *dials;  // before there is a connection
+	struct worker_visit *visit;  // under way, NULL if none
+	uint32_t visit_at;           // slot
 
 	uint32_t forwards_out; // requests that are with the control side
 
@@ -148,10 +150,10 @@ bool worker_steer_all_left(const struct worker *w);
 bool worker_mail_turn(struct worker *w); // true if there was mail
 bool worker_mail_forward(struct worker *w, struct worker_conn *conn, const struct request *request);
 
-/* worker_replica.c */
-void worker_replica_attach(struct worker *w, struct worker_conn *conn, struct replica_link *link);
-void worker_replica_detach(struct worker *w, struct worker_conn *conn);
-bool worker_replicas_turn(struct worker *w); // true if something was sent
+/* worker_feed.c */
+void worker_feed_attach(struct worker *w, struct worker_conn *conn, struct feed_link *link);
+void worker_feed_detach(struct worker *w, struct worker_conn *conn);
+bool worker_feeds_turn(struct worker *w); // true if something was sent
 
 /* worker_primary.c */
 void worker_primary_dial(struct worker *w, struct primary_link *link);

@@ -286,7 +286,7 @@ ON_WORKER static bool upkeep(struct worker *w)
 	worked |= tcp_tick(w->tcp, w->now_ns, WORKER_TIMER_BUDGET) > 0;
 	worked |= worker_mail_turn(w);
 	worked |= worker_visit_turn(w);
-	worked |= worker_replicas_turn(w);
+	worked |= worker_feeds_turn(w);
 	worked |= worker_primary_turn(w);
 	worked |= worker_conns_sweep(w);
 	kv_flush_tick(w->table, w->command.now_ms);

@@ -2,7 +2,7 @@
 #include "dataplane/worker/worker_mail.h"
 
 #include "dataplane/worker/worker_internal.h"
-#include "dataplane/worker/worker_replica.h"
+#include "dataplane/worker/worker_feed.h"
 
 #include <stdlib.h>
 
@@ -70,6 +70,7 @@ static void take_reply(struct worker *w, const struct forward *forward)
 	if (!conn->tcp || !conn->forwarded || conn->session.client.id != forward->client_id)
 		return;
 	conn->forwarded = false;
+	conn->session.client.subscribed = forward->client.subscribed;
 	counter_sub(&w->stats.blocked, 1);
 	worker_conn_touch(conn);
 	if (conn->closing)
@@ -107,15 +108,15 @@ static void write_lines(struct worker *w, struct mail *mail)
 	send(w, mail);
 }
 
-/* The client may have left while it asked to become one. */
-static void take_replica(struct worker *w, const struct mail_replica *mail)
+/* The client may have left while it asked for it. */
+static void take_feed(struct worker *w, const struct mail_feed *mail)
 {
 	struct worker_conn *conn = mail->connection;
-	struct replica_link *link = mail->link;
+	struct feed_link *link = mail->link;
 
-	if (conn->tcp && !conn->closing && !conn->replica &&
+	if (conn->tcp && !conn->closing && !conn->feed &&
 	    conn->session.client.id == mail->client_id) {
-		worker_replica_attach(w, conn, link);
+		worker_feed_attach(w, conn, link);
 		return;
 	}
 	feed_place_drop(&link->places[0]);
@@ -144,8 +145,8 @@ static void open_mail(struct worker *w, struct mail *mail)
 		worker_primary_dial(w, mail->primary);
 		worker_mail_free(mail);
 		return;
-	case MAIL_REPLICA:
-		take_replica(w, &mail->replica);
+	case MAIL_FEED:
+		take_feed(w, &mail->feed);
 		worker_mail_free(mail);
 		return;
 	case MAIL_FORWARD:

@@ -11,7 +11,7 @@ struct blob;
 struct forward;
 struct mail;
 struct primary_link;
-struct replica_link;
+struct feed_link;
 
 /*
  * The only way between the control thread and a worker beside counters: small messages over two
@@ -26,7 +26,7 @@ enum mail_kind {
 	MAIL_LINES,   // control -> worker: write these to a watcher's connection
 	MAIL_WRITTEN, // worker -> control: done, or it is gone
 	MAIL_DIAL,    // control -> worker: connect to a primary
-	MAIL_REPLICA, // control -> worker: that connection is a replica's from now on
+	MAIL_FEED, // control -> worker: that connection sends a feed from now on
 };
 
 /* Lines for a watcher (ctrl/watch). The mail holds a reference of the blob. */
@@ -38,11 +38,11 @@ struct mail_lines {
 	bool alive; // of MAIL_WRITTEN
 };
 
-/* Of MAIL_REPLICA. The link is the worker's until it says that it is gone. */
-struct mail_replica {
+/* Of MAIL_FEED. The link is the worker's until it says that it is gone. */
+struct mail_feed {
 	void *connection;
 	uint64_t client_id;
-	struct replica_link *link;
+	struct feed_link *link;
 };
 
 struct mail {
@@ -50,7 +50,7 @@ struct mail {
 	struct forward *forward;
 	struct worker_visit *visit;
 	struct mail_lines lines;
-	struct mail_replica replica;
+	struct mail_feed feed;
 	struct primary_link *primary; // of MAIL_DIAL: the worker's until it is gone
 };
 

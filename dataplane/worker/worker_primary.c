@@ -99,7 +99,7 @@ void worker_primary_dial(struct worker *w, struct primary_link *link)
 void worker_primary_opened(struct worker *w, struct worker_conn *conn)
 {
 	atomic_store_explicit(&conn->primary->state, PRIMARY_OPEN, memory_order_release);
-	worker_replica_attach(w, conn, &conn->primary->out);
+	worker_feed_attach(w, conn, &conn->primary->out);
 }
 
 void worker_primary_closed(struct worker *w, struct worker_conn *conn)
@@ -133,7 +133,7 @@ bool worker_primary_data(struct worker_conn *conn, struct slice data)
 	    link->in.end >
 		    DATA_HELD_MAX + atomic_load_explicit(&link->taken, memory_order_relaxed)) {
 		snprintf(link->why, sizeof(link->why), "there is no memory for what it sends");
-		worker_conn_kill(conn, WORKER_COUNT_REPLICA_CLOSED);
+		worker_conn_kill(conn, WORKER_COUNT_FEED_CLOSED);
 	}
 	return true;
 }

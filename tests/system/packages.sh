@@ -8,7 +8,7 @@
 BUILD_PACKAGES=(build-essential meson ninja-build pkg-config dpdk libdpdk-dev liburcu-dev
 	libjemalloc-dev libcmocka-dev libmicrohttpd-dev liblzf-dev libssl-dev)
 RUN_PACKAGES=(iproute2 ethtool procps kmod pciutils curl redis-tools netcat-openbsd)
-TEST_PACKAGES=(clang libclang-rt-14-dev redis-server redis-tools memcached libmemcached-tools
+TEST_PACKAGES=(clang libclang-rt-14-dev redis-server redis-sentinel redis-tools memcached libmemcached-tools
 	python3 python3-redis python3-pymemcache python3-pylibmc python3-binary-memcached ethtool iproute2 iputils-ping netcat-openbsd nmap
 	util-linux shellcheck spin)
 COMPARE_PACKAGES=(python3 redis-server redis-tools memcached libmemcached-tools gnuplot-nox
@@ -42,7 +42,7 @@ packages_install() (
 	chmod 755 "$policy"
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" || exit
-	for service in redis-server memcached; do
+	for service in redis-server redis-sentinel memcached; do
 		if [[ " $* " == *" $service "* ]]; then
 			systemctl disable -q "$service" 2>/dev/null || true
 		fi

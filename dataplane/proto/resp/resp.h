@@ -13,3 +13,6 @@ extern const struct proto resp_proto;
 
 /* A reply sink in the client's protocol version. */
 struct reply resp_reply(struct out *out, uint8_t version);
+
+/* Forgets what MULTI has gathered. */
+void resp_multi_drop(struct session *session);

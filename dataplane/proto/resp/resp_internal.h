@@ -10,6 +10,9 @@ enum parse_status resp_parse_inline(struct session *session, struct slice bytes,
 				    struct request *request, size_t *consumed);
 void resp_run(struct session_host *host, struct request *request);
 
+/* Of a session in MULTI, or a word about that. */
+void resp_multi_run(struct session_host *host, struct request *request, struct reply *reply);
+
 /* What a client may get wrong beyond repair. */
 enum resp_fault {
 	RESP_NO_MEMORY,

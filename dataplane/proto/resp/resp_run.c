@@ -92,6 +92,11 @@ void resp_run(struct session_host *host, struct request *request)
 		answer_refused(host, request, &reply);
 		return;
 	}
+	if (unlikely(session->multi) ||
+	    (request->cmd && unlikely(request->cmd->flags & CMD_TRANSACTION))) {
+		resp_multi_run(host, request, &reply);
+		return;
+	}
 	// A write that another thread runs is admitted there: making room for it is a write, too.
 	if (!(request->alone && (request->cmd->flags & CMD_WRITE)) &&
 	    !cmd_admit(host->cmd, client, request->cmd, request->argc, request->argv, &reply))

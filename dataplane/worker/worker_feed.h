@@ -8,20 +8,21 @@
 #include <stdint.h>
 
 /*
- * A client that has become a replica: its connection sends feeds, one after the other, instead of
- * replies. Made by the control thread, given to the connection's worker by MAIL_REPLICA, and the
- * control thread's again once it is `gone`.
+ * What a connection sends unasked: feeds, one after the other. A replica's are words, a snapshot
+ * and the stream; a subscriber's is what is published. Made by the control thread, given to the
+ * connection's worker by MAIL_FEED, and the control thread's again once it is `gone`.
  *
  * Handshake: places[0] is the worker's from the mail on. It looks at the next one when it has seen
  * the end of the feed before (feed_end(), release; feed_read(), acquire); until then that one is
  * the control side's to store. One that is nowhere then closes the connection. A worker that says
  * `gone` has dropped those up to the one that it was at.
  */
-#define REPLICA_FEEDS 3 // words before a synchronisation, snapshot, stream
-#define REPLICA_LAST  2
+#define FEED_LINK_PLACES 3
+#define FEED_LINK_LAST   2
 
-struct replica_link {
-	struct feed_place places[REPLICA_FEEDS];
+struct feed_link {
+	struct feed_place places[FEED_LINK_PLACES];
+	bool seldom;           // [const] to be looked at after worker_nudge() only
 	uint32_t at;           // [worker]
 	_Atomic uint64_t sent; // [worker w, ctrl r] bytes of all feeds handed to TCP
 	// [ctrl w, worker r] the replica has the snapshot. Redis' looks for its end at the end of

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/worker/worker_feed.h"
+
+#include "dataplane/worker/worker_internal.h"
+
+/*
+ * Sends what is in the feeds of replicas and subscribers, by reference, in bounded pieces, once in
+ * each turn (worker_loop.c); of subscribers, of whom there may be many, when the control thread has
+ * said that there is something. What a slow one has not read waits in its feed.
+ */
+
+#define QUEUED_MAX (1U << 20) // bytes of a connection's feed that TCP holds at a time
+
+static struct worker_conn **list_of(struct worker *w, const struct feed_link *link)
+{
+	return link->seldom ? &w->seldom_feeds : &w->feeds;
+}
+
+void worker_feed_attach(struct worker *w, struct worker_conn *conn, struct feed_link *link)
+{
+	struct worker_conn **list = list_of(w, link);
+
+	conn->feed = link;
+	conn->feed_next = *list;
+	*list = conn;
+	w->feeds_left = true;
+	conn->session.client.replica = !link->seldom && !conn->primary;
+	worker_conn_touch(conn);
+}
+
+void worker_feed_detach(struct worker *w, struct worker_conn *conn)
+{
+	struct worker_conn **at = list_of(w, conn->feed);
+
+	while (*at != conn)
+		at = &(*at)->feed_next;
+	*at = conn->feed_next;
+	for (uint32_t i = 0; i <= conn->feed->at && i < FEED_LINK_PLACES; i++)
+		feed_place_drop(&conn->feed->places[i]);
+	atomic_store_explicit(&conn->feed->gone, true, memory_order_release);
+	conn->feed = NULL;
+}
+
+static bool must_wait(struct feed_link *link)
+{
+	return link->at + 1 == FEED_LINK_LAST && link->places[FEED_LINK_LAST].chunk &&
+	       !atomic_load_explicit(&link->loaded, memory_order_relaxed);
+}
+
+/* A feed is at its end. */
+static bool go_on(struct feed_link *link)
+{
+	feed_place_drop(&link->places[link->at++]);
+	return link->at < FEED_LINK_PLACES && link->places[link->at].chunk;
+}
+
+/* True when something has been handed over. */
+static bool send_some(struct worker_conn *conn, struct feed_link *link)
+{
+	struct out *out = tcp_out(conn->tcp);
+	uint32_t queued = tcp_queued_bytes(conn->tcp);
+	uint64_t sent = 0;
+
+	while (queued + sent < QUEUED_MAX && !out->failed && link->at < FEED_LINK_PLACES) {
+		struct blob *blob;
+		uint64_t from, len;
+		enum feed_state state = feed_read(&link->places[link->at],
+						  QUEUED_MAX - queued - sent, &blob, &from, &len);
+
+		if (state == FEED_WAITS)
+			break;
+		if (state == FEED_ENDED) {
+			if (must_wait(link))
+				break;
+			if (go_on(link))
+				continue;
+			worker_conn_kill(conn, WORKER_COUNT_FEED_CLOSED);
+			break;
+		}
+		out_append_blob(out, blob, from, len);
+		sent += len;
+	}
+	atomic_store_explicit(&link->sent,
+			      atomic_load_explicit(&link->sent, memory_order_relaxed) + sent,
+			      memory_order_relaxed);
+	return sent > 0;
+}
+
+static bool look_at(struct worker *w, struct worker_conn *conn)
+{
+	struct feed_link *link = conn->feed;
+
+	if (atomic_load_explicit(&link->killed, memory_order_relaxed)) {
+		// At once: one that reads nothing would hold on to what is queued.
+		counter_add(&w->stats.count[WORKER_COUNT_FEED_CLOSED], 1);
+		tcp_abort(conn->tcp);
+		return true;
+	}
+	if (conn->closing || !send_some(conn, link))
+		return false;
+	worker_conn_touch(conn);
+	return true;
+}
+
+static bool look_at_all(struct worker *w, struct worker_conn *first)
+{
+	struct worker_conn *next;
+	bool worked = false;
+
+	for (struct worker_conn *conn = first; conn; conn = next) {
+		next = conn->feed_next;
+		worked |= look_at(w, conn);
+	}
+	return worked;
+}
+
+bool worker_feeds_turn(struct worker *w)
+{
+	bool worked = look_at_all(w, w->feeds);
+
+	if (unlikely(atomic_load_explicit(&w->nudged, memory_order_relaxed))) {
+		// Before the feeds are looked at: what comes then brings another one.
+		atomic_exchange(&w->nudged, false);
+		w->feeds_left = true;
+	}
+	if (w->feeds_left) { // until there is nothing more to hand over
+		w->feeds_left = look_at_all(w, w->seldom_feeds);
+		worked |= w->feeds_left;
+	}
+	return worked;
+}
+
+void worker_nudge(struct worker *w)
+{
+	atomic_store(&w->nudged, true);
+}
