@@ -16,7 +16,7 @@
  */
 
 #define EFFECTS_PER_TURN 256
-#define PAUSE_NS         100000 // when there was nothing to merge
+#define PAUSE_NS         100000 // when all has been merged: looking is work for workers' caches
 
 struct repl_stream {
 	struct repl_stream_config config; // [const]
@@ -72,7 +72,7 @@ static void break_off(struct repl_stream *stream)
 		"replicas will be synchronised anew");
 }
 
-/* Under the lock. True: there was something. */
+/* Under the lock. True: there is more. */
 static bool merge_some(struct repl_stream *stream)
 {
 	struct table_effect effect;
@@ -88,7 +88,7 @@ static bool merge_some(struct repl_stream *stream)
 			break;
 		case TABLE_EFFECTS_NONE:
 			set_marks(stream, table_effects_read(stream->effects) + 1);
-			return i > 0;
+			return false;
 		case TABLE_EFFECTS_BROKEN:
 			break_off(stream);
 			return false;
@@ -106,10 +106,10 @@ static void *stream_main(void *arg)
 
 	while (!atomic_load(&stream->stop)) {
 		pthread_mutex_lock(&stream->lock);
-		bool worked = merge_some(stream);
+		bool more = merge_some(stream);
 
 		pthread_mutex_unlock(&stream->lock);
-		if (!worked || atomic_load(&stream->callers) > 0)
+		if (!more || atomic_load(&stream->callers) > 0)
 			nanosleep(&pause, NULL);
 	}
 	return NULL;

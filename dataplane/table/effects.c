@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /*
  * Writers note an effect with its bucket locked, right after they have published it (commit.c,
@@ -14,8 +15,9 @@
  *
  * Handshake:
  *   - A thread takes ever higher versions and notes them in that order. At each table_set_time() it
- *     stores its clock as `safe` (release, after its effects): what it notes later is above. The
- *     reader loads `safe` of all (acquire), then `head`, and goes no further than the smallest one.
+ *     stores `head`, behind what it has noted, and then its clock as `safe` (release): what it notes
+ *     later is above. The reader loads `safe` of all (acquire), then `head`, and goes no further
+ *     than the smallest one.
  *   - table->effects is looked at in table_set_time() alone, so it takes hold for a whole turn. A
  *     grace period after it was stored every writer notes; a grace period after it was cleared none
  *     does.
@@ -23,7 +25,9 @@
 
 #define RECORD_ALIGN 8
 #define WRAP         UINT8_MAX // kind: the rest of the ring is unused
-#define BLOBS_SHIFT  2         // a log may keep four times its size in blobs
+#define AHEAD_BYTES  512
+#define HUGE_BYTES   (2ULL << 20)
+#define BLOBS_SHIFT  2 // a log may keep four times its size in blobs
 
 struct record {
 	uint32_t size_bytes; // all of it, aligned
@@ -70,13 +74,27 @@ static void free_effects(struct table_effects *effects)
 	free(effects);
 }
 
+/* Every page is there before a writer comes to it, on huge ones if the kernel gives any. */
+static uint8_t *new_ring(uint64_t ring_bytes)
+{
+	uint64_t align_bytes = ring_bytes < HUGE_BYTES ? CACHE_LINE_BYTES : HUGE_BYTES;
+	uint8_t *ring = aligned_alloc(align_bytes, ring_bytes);
+
+	if (!ring)
+		return NULL;
+	if (align_bytes == HUGE_BYTES)
+		(void)madvise(ring, ring_bytes, MADV_HUGEPAGE);
+	memset(ring, 0, ring_bytes);
+	return ring;
+}
+
 static bool init_log(struct effect_log *log, const struct table_thread *t, uint64_t ring_bytes)
 {
 	if (!t->open || !t->may_write) {
 		atomic_store(&log->safe, UINT64_MAX);
 		return true;
 	}
-	log->ring = aligned_alloc(CACHE_LINE_BYTES, ring_bytes);
+	log->ring = new_ring(ring_bytes);
 	log->mask = ring_bytes - 1;
 	log->room = ring_bytes;
 	return log->ring != NULL;
@@ -161,6 +179,13 @@ static void let_go(struct table_effects *effects)
 
 /* --- writers --- */
 
+/* To the reader, whose core has had this line since. */
+static void show_notes(struct effect_log *log, uint64_t safe)
+{
+	atomic_store_explicit(&log->head, log->at, memory_order_release);
+	atomic_store_explicit(&log->safe, safe, memory_order_release);
+}
+
 void effects__set_time(struct table_thread *t)
 {
 	struct table_effects *effects =
@@ -174,14 +199,14 @@ void effects__set_time(struct table_thread *t)
 		return;
 	}
 	t->log = &effects->logs[t->id];
-	atomic_store_explicit(&t->log->safe, counter_read(&t->clock), memory_order_release);
+	show_notes(t->log, counter_read(&t->clock));
 }
 
 void effects__thread_close(struct table_thread *t)
 {
 	effects__set_time(t);
 	if (t->log)
-		atomic_store_explicit(&t->log->safe, UINT64_MAX, memory_order_release);
+		show_notes(t->log, UINT64_MAX);
 	t->log = NULL;
 }
 
@@ -260,11 +285,13 @@ static void note(struct table_thread *t, const struct record *head, struct slice
 		put(put(to, spec->value), spec->value_tail);
 	}
 	log->at += size;
-	atomic_store_explicit(&log->head, log->at, memory_order_release);
+	// The reader has had these lines last, so the next ones are asked for in time.
+	prefetch_write(log->ring + ((log->at + AHEAD_BYTES) & log->mask));
+	prefetch_write(log->ring + ((log->at + AHEAD_BYTES + CACHE_LINE_BYTES) & log->mask));
 }
 
-COLD void effects__set(struct table_thread *t, struct slice key, const struct item_spec *spec,
-		       uint64_t version)
+void effects__set(struct table_thread *t, struct slice key, const struct item_spec *spec,
+		  uint64_t version)
 {
 	const struct record head = {
 		.kind = TABLE_EFFECT_SET,
@@ -278,7 +305,7 @@ COLD void effects__set(struct table_thread *t, struct slice key, const struct it
 	note(t, &head, key, spec);
 }
 
-COLD void effects__set_item(struct table_thread *t, const struct item *item, uint64_t version)
+void effects__set_item(struct table_thread *t, const struct item *item, uint64_t version)
 {
 	const struct item_spec spec = {
 		.value = item_value(item),
@@ -290,7 +317,7 @@ COLD void effects__set_item(struct table_thread *t, const struct item *item, uin
 	effects__set(t, item_key(item), &spec, version);
 }
 
-COLD void effects__delete(struct table_thread *t, struct slice key, uint64_t version)
+void effects__delete(struct table_thread *t, struct slice key, uint64_t version)
 {
 	const struct record head = {.kind = TABLE_EFFECT_DELETE, .version = version};
 	const struct item_spec nothing = {0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/worker/worker_feed.h"
 
+#include "base/clock.h"
 #include "dataplane/worker/worker_internal.h"
 
 /*
@@ -10,6 +11,12 @@
  */
 
 #define QUEUED_MAX (1U << 20) // bytes of a connection's feed that TCP holds at a time
+
+/*
+ * How often a replica is sent something: a segment for each change, and an ACK for each of those,
+ * would cost more than the changes do.
+ */
+#define SEND_EVERY_NS (250 * NS_PER_US)
 
 static struct worker_conn **list_of(struct worker *w, const struct feed_link *link)
 {
@@ -96,7 +103,10 @@ static bool look_at(struct worker *w, struct worker_conn *conn)
 		tcp_abort(conn->tcp);
 		return true;
 	}
-	if (conn->closing || !send_some(conn, link))
+	if (conn->closing || (!link->seldom && w->now_ns - link->looked_ns < SEND_EVERY_NS))
+		return false;
+	link->looked_ns = w->now_ns;
+	if (!send_some(conn, link))
 		return false;
 	worker_conn_touch(conn);
 	return true;

@@ -280,7 +280,7 @@ void worker_tx_flush(struct worker *w)
 /* Everything that is not an answer to a frame. What it sends leaves before it returns. */
 ON_WORKER static bool upkeep(struct worker *w)
 {
-	uint64_t start_tsc = clock_tsc();
+	uint64_t start_tsc = clock_tsc(), device_tsc = w->device_tsc;
 	bool worked = false;
 
 	worked |= tcp_tick(w->tcp, w->now_ns, WORKER_TIMER_BUDGET) > 0;
@@ -301,7 +301,8 @@ ON_WORKER static bool upkeep(struct worker *w)
 	if (w->tx_count > 0)
 		worker_tx_flush(w);
 	if (worked)
-		counter_add(&w->stats.count[WORKER_COUNT_UPKEEP_TSC], clock_tsc() - start_tsc);
+		counter_add(&w->stats.count[WORKER_COUNT_UPKEEP_TSC],
+			    clock_tsc() - start_tsc - (w->device_tsc - device_tsc));
 	return worked;
 }
 

@@ -62,7 +62,7 @@ ALLOWED = {
     "dataplane/proto/stash.c": ("malloc free", "incomplete requests that no small buffer holds"),
     "dataplane/table/ahead.c": ("nanosleep pthread_join", "a thread of its own"),
     "dataplane/table/commit.c": ("malloc free", "commits of more keys than fit on the stack"),
-    "dataplane/table/effects.c": ("aligned_alloc free rcu_wait pthread_mutex_lock",
+    "dataplane/table/effects.c": ("aligned_alloc free madvise rcu_wait pthread_mutex_lock",
                                   "its begin and its end, on the control thread"),
     "dataplane/table/ghost.c": ("mmap munmap", "set-up"),
     "dataplane/table/index.c": ("mmap munmap madvise sched_yield",
