@@ -21,6 +21,7 @@ struct replica {
 	char address[REPL_ADDRESS_MAX];
 	uint16_t port;
 	bool takes_eof;
+	bool chosen; // for the synchronisation that is being begun
 	uint64_t offset, acked_ms, soft_since_ms;
 };
 

@@ -257,9 +257,12 @@ void repl__begin_sync(struct repl *repl)
 		.wake_arg = repl->config.wake_arg,
 	};
 
-	for (struct replica *r = repl->replicas; r; r = r->next)
-		if (r->state == REPL_WAITS && !repl__is_gone(repl, r))
+	// Judged once: one that goes right after is the synchronisation's until that ends.
+	for (struct replica *r = repl->replicas; r; r = r->next) {
+		r->chosen = r->state == REPL_WAITS && !repl__is_gone(repl, r);
+		if (r->chosen)
 			sync.links[sync.count++] = r->link;
+	}
 	if (sync.count == 0)
 		return;
 	repl->sync = repl_sync_begin(&sync);
@@ -268,7 +271,7 @@ void repl__begin_sync(struct repl *repl)
 	repl->full += sync.count;
 	log_notice("replication: %u replica(s) are sent a snapshot", sync.count);
 	for (struct replica *r = repl->replicas; r; r = r->next) {
-		if (r->state != REPL_WAITS || repl__is_gone(repl, r))
+		if (!r->chosen)
 			continue;
 		r->state = REPL_SYNCS;
 		r->acked_ms = repl->now_ms;
