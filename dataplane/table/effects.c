@@ -15,9 +15,9 @@
  *
  * Handshake:
  *   - A thread takes ever higher versions and notes them in that order. At each table_set_time() it
- *     stores `head`, behind what it has noted, and then its clock as `safe` (release): what it notes
- *     later is above. The reader loads `safe` of all (acquire), then `head`, and goes no further
- *     than the smallest one.
+ *     stores `head`, behind what it has noted, and then its clock as `safe` (release): what it
+ *     notes later is above. The reader loads `safe` of all (acquire), then `head`, and goes no
+ *     further than the smallest one.
  *   - table->effects is looked at in table_set_time() alone, so it takes hold for a whole turn. A
  *     grace period after it was stored every writer notes; a grace period after it was cleared none
  *     does.

@@ -51,8 +51,10 @@ static void append(struct limbo *limbo, struct limbo_chunk *chunk)
 bool reclaim__prepare(struct table_thread *t, uint32_t count)
 {
 	struct limbo *limbo = &t->limbo;
+	// An item that goes may be the last of an overflow node, which goes as well.
+	uint64_t needed = 2 * (uint64_t)count;
 
-	while (unlikely(limbo->room < count)) {
+	while (unlikely(limbo->room < needed)) {
 		struct limbo_chunk *chunk = table__alloc(t, sizeof(*chunk));
 
 		if (!chunk)

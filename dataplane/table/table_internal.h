@@ -291,7 +291,7 @@ void table__count(struct table_thread *t, uint64_t flushed, int64_t items, int64
 bool table__resize_step(struct table_thread *t, uint64_t items, uint32_t steps_max);
 void table__note_change(struct table_thread *t, int64_t items);
 
-/* reclaim.c: room for `count` retirements; false: no memory. Only then may anything be retired. */
+/* reclaim.c: room for `count` items and their nodes; false: no memory. Only then may any retire. */
 bool reclaim__prepare(struct table_thread *t, uint32_t count);
 void reclaim__retire_item(struct table_thread *t, struct item *item);
 void reclaim__retire_node(struct table_thread *t, slot_word *node);
