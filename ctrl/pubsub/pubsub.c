@@ -325,16 +325,26 @@ void pubsub_turn(struct pubsub *ps, uint64_t now_ms)
 
 /* --- commands --- */
 
-void pubsub_subscribe(struct pubsub *ps, struct forward *forward, bool patterns,
-		      const struct slice *names, uint32_t count, struct reply *r)
+/* NULL after an error. */
+static struct subscriber *subscriber_of(struct pubsub *ps, const struct forward *forward,
+					struct reply *r)
 {
 	struct subscriber *s = make_subscriber(ps, forward);
 
-	if (!s) {
+	if (s)
+		s->resp = forward->client.resp;
+	else
 		REPLY_ERROR(r, "ERR no memory for a subscription");
+	return s;
+}
+
+void pubsub_subscribe(struct pubsub *ps, struct forward *forward, bool patterns,
+		      const struct slice *names, uint32_t count, struct reply *r)
+{
+	struct subscriber *s = subscriber_of(ps, forward, r);
+
+	if (!s)
 		return;
-	}
-	s->resp = forward->client.resp;
 	for (uint32_t i = 0; i < count; i++) {
 		if (!add(ps, s, patterns, names[i])) {
 			REPLY_ERROR(r, "ERR no memory for a subscription");
@@ -370,13 +380,10 @@ static void unsubscribe_all(struct pubsub *ps, struct subscriber *s, bool patter
 void pubsub_unsubscribe(struct pubsub *ps, struct forward *forward, bool patterns,
 			const struct slice *names, uint32_t count, struct reply *r)
 {
-	struct subscriber *s = make_subscriber(ps, forward);
+	struct subscriber *s = subscriber_of(ps, forward, r);
 
-	if (!s) {
-		REPLY_ERROR(r, "ERR no memory for a subscription");
+	if (!s)
 		return;
-	}
-	s->resp = forward->client.resp;
 	if (count == 0)
 		unsubscribe_all(ps, s, patterns);
 	for (uint32_t i = 0; i < count; i++) {

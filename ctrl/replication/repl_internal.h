@@ -17,7 +17,7 @@ struct replica {
 	void *connection;
 	enum repl_state state;
 	struct feed_link *link; // NULL while it is only known
-	struct feed words;         // places[0] of the link
+	struct feed words;      // places[0] of the link
 	char address[REPL_ADDRESS_MAX];
 	uint16_t port;
 	bool takes_eof;
@@ -34,7 +34,6 @@ struct waiter {
 	bool asked;  // replicas were, to acknowledge
 	int64_t wanted;
 	uint64_t deadline_ms; // 0: none
-	bool resumed;         // the request is being run again
 };
 
 struct repl {

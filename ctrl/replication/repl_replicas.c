@@ -7,6 +7,7 @@
 #include "dataplane/proto/session.h"
 #include "dataplane/worker/worker_mail.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,23 +39,49 @@ static uint32_t count_replicas(const struct repl *repl)
 	return count;
 }
 
+/* Of those that are no more than known, the one that has been so for longest makes room. */
+static void make_room(struct repl *repl)
+{
+	struct replica **oldest = NULL;
+
+	for (struct replica **at = &repl->replicas; *at; at = &(*at)->next)
+		if (!(*at)->link && (!oldest || (*at)->acked_ms <= (*oldest)->acked_ms))
+			oldest = at;
+	if (!oldest)
+		return;
+	struct replica *r = *oldest;
+
+	*oldest = r->next;
+	repl__free_replica(r);
+}
+
+/* "10.0.0.1" or "fd00::1", without a port. */
+static void note_address(struct replica *r, const uint8_t address[16])
+{
+	char text[CMD_ADDRESS_TEXT_MAX];
+
+	cmd_address_text(address, 0, text);
+	*strrchr(text, ':') = '\0';
+	text[strcspn(text, "]")] = '\0';
+	snprintf(r->address, sizeof(r->address), "%s", text + (text[0] == '['));
+}
+
 static struct replica *find_or_add(struct repl *repl, const struct forward *forward)
 {
 	struct replica *r = find(repl, forward);
 
-	if (r || count_replicas(repl) == REPL_REPLICAS_MAX)
+	if (r)
 		return r;
-	r = calloc(1, sizeof(*r));
+	if (count_replicas(repl) == REPL_REPLICAS_MAX)
+		make_room(repl);
+	r = count_replicas(repl) < REPL_REPLICAS_MAX ? calloc(1, sizeof(*r)) : NULL;
 	if (!r)
 		return NULL;
 	r->client_id = forward->client_id;
 	r->worker = forward->worker;
 	r->connection = forward->connection;
 	r->acked_ms = repl->now_ms;
-	char text[CMD_ADDRESS_TEXT_MAX];
-
-	cmd_address_text(forward->client.remote, 0, text);
-	snprintf(r->address, sizeof(r->address), "%.*s", (int)strcspn(text, ":"), text);
+	note_address(r, forward->client.remote);
 	r->next = repl->replicas;
 	repl->replicas = r;
 	return r;
@@ -120,6 +147,15 @@ static void take_ack(struct repl *repl, struct replica *r, struct slice text)
 	log_notice("replication: the replica %s:%u follows", r->address, r->port);
 }
 
+/* It is shown in INFO and in labels of metrics, where other bytes would say other things. */
+static bool is_address_text(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (!isalnum(text.ptr[i]) && !memchr(".:-_%", text.ptr[i], 5))
+			return false;
+	return text.len > 0 && text.len < REPL_ADDRESS_MAX;
+}
+
 /* False: there is no reply to what it says. */
 static bool take_pair(struct repl *repl, struct replica *r, const struct slice *pair,
 		      struct reply *reply)
@@ -144,6 +180,10 @@ static bool take_pair(struct repl *repl, struct replica *r, const struct slice *
 		}
 		r->port = (uint16_t)port;
 	} else if (slice_equal_nocase(pair[0], "ip-address")) {
+		if (!is_address_text(pair[1])) {
+			REPLY_ERROR(reply, "ERR REPLCONF ip-address is no address or host name");
+			return false;
+		}
 		snprintf(r->address, sizeof(r->address), "%.*s", (int)pair[1].len,
 			 (const char *)pair[1].ptr);
 	} else if (slice_equal_nocase(pair[0], "capa")) {
@@ -177,7 +217,11 @@ static bool new_link(struct replica *r)
 {
 	r->link = calloc(1, sizeof(*r->link));
 	feed_init(&r->words, 0, 0);
-	return r->link && feed_place_at(&r->words, 0, &r->link->places[0]);
+	if (r->link && feed_place_at(&r->words, 0, &r->link->places[0]))
+		return true;
+	free(r->link);
+	r->link = NULL;
+	return false;
 }
 
 /* That of our stream, or of the one that it goes on with. */
@@ -246,6 +290,7 @@ void repl__begin_sync(struct repl *repl)
 {
 	const struct config *config = repl__config(repl);
 	uint64_t hard = config->client_output_buffer_limit.hard_bytes[CONFIG_CLASS_SLAVE];
+	struct repl_stream_status stream;
 	struct repl_sync_config sync = {
 		.table = repl->config.table,
 		.stream = repl->stream,
@@ -269,12 +314,14 @@ void repl__begin_sync(struct repl *repl)
 	if (!repl->sync)
 		return; // in a moment, when there may be memory
 	repl->full += sync.count;
+	repl_stream_status(repl->stream, &stream);
 	log_notice("replication: %u replica(s) are sent a snapshot", sync.count);
 	for (struct replica *r = repl->replicas; r; r = r->next) {
 		if (!r->chosen)
 			continue;
 		r->state = REPL_SYNCS;
 		r->acked_ms = repl->now_ms;
+		r->offset = stream.end; // or some more: what it will have to be sent
 		feed_end(&r->words);
 	}
 }

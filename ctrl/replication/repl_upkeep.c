@@ -70,9 +70,10 @@ static void check_replica(struct repl *repl, struct replica *r, uint64_t end)
 
 	if (r->state == REPL_WAITS)
 		feed_write(&r->words, SLICE_LITERAL("\n")); // that we are there
-	if (r->state != REPL_ONLINE)
+	if (r->state != REPL_ONLINE && r->state != REPL_SYNCS)
 		return;
-	if (repl->now_ms > r->acked_ms + timeout_ms)
+	// One that loads a snapshot is silent for as long as that takes.
+	if (r->state == REPL_ONLINE && repl->now_ms > r->acked_ms + timeout_ms)
 		repl__kill(r, "it has not said a word for repl-timeout");
 	else
 		check_output(repl, r, end);

@@ -61,7 +61,7 @@ static bool go_on(struct feed_link *link)
 	return link->at < FEED_LINK_PLACES && link->places[link->at].chunk;
 }
 
-/* True when something has been handed over. */
+/* True when something has been handed over; link->left when there was no room for all. */
 static bool send_some(struct worker_conn *conn, struct feed_link *link)
 {
 	struct out *out = tcp_out(conn->tcp);
@@ -87,6 +87,7 @@ static bool send_some(struct worker_conn *conn, struct feed_link *link)
 		out_append_blob(out, blob, from, len);
 		sent += len;
 	}
+	link->left = queued + sent >= QUEUED_MAX;
 	atomic_store_explicit(&link->sent,
 			      atomic_load_explicit(&link->sent, memory_order_relaxed) + sent,
 			      memory_order_relaxed);
@@ -112,31 +113,33 @@ static bool look_at(struct worker *w, struct worker_conn *conn)
 	return true;
 }
 
-static bool look_at_all(struct worker *w, struct worker_conn *first)
+/* True when something has been handed over; *left when somebody has more. */
+static bool look_at_all(struct worker *w, struct worker_conn *first, bool *left)
 {
 	struct worker_conn *next;
 	bool worked = false;
 
+	*left = false;
 	for (struct worker_conn *conn = first; conn; conn = next) {
 		next = conn->feed_next;
+		*left |= conn->feed->left;
 		worked |= look_at(w, conn);
 	}
+	*left |= worked;
 	return worked;
 }
 
 bool worker_feeds_turn(struct worker *w)
 {
-	bool worked = look_at_all(w, w->feeds);
+	bool left, worked = look_at_all(w, w->feeds, &left);
 
 	if (unlikely(atomic_load_explicit(&w->nudged, memory_order_relaxed))) {
 		// Before the feeds are looked at: what comes then brings another one.
 		atomic_exchange(&w->nudged, false);
 		w->feeds_left = true;
 	}
-	if (w->feeds_left) { // until there is nothing more to hand over
-		w->feeds_left = look_at_all(w, w->seldom_feeds);
-		worked |= w->feeds_left;
-	}
+	if (w->feeds_left) // until there is nothing more to hand over
+		worked |= look_at_all(w, w->seldom_feeds, &w->feeds_left);
 	return worked;
 }
 

@@ -26,7 +26,7 @@ enum mail_kind {
 	MAIL_LINES,   // control -> worker: write these to a watcher's connection
 	MAIL_WRITTEN, // worker -> control: done, or it is gone
 	MAIL_DIAL,    // control -> worker: connect to a primary
-	MAIL_FEED, // control -> worker: that connection sends a feed from now on
+	MAIL_FEED,    // control -> worker: that connection sends a feed from now on
 };
 
 /* Lines for a watcher (ctrl/watch). The mail holds a reference of the blob. */

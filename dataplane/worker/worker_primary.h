@@ -27,7 +27,7 @@ struct primary_link {
 	struct ip_addr remote, local; // [const]
 	uint16_t port;                // [const]
 	uint16_t listening_port;      // [const] of ours
-	struct feed_link out;      // what is said to the primary
+	struct feed_link out;         // what is said to the primary
 	struct feed in;               // [worker]
 	struct feed_place place;      // [thread]
 	struct feed_place from;       // [thread, worker once it streams] where the stream begins

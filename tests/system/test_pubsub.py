@@ -132,12 +132,26 @@ def check_slow():
         slow.close()
 
 
+def check_late():
+    """What is longer than TCP takes at once comes to its end without another message."""
+    with Appliance("af_packet"), client() as c:
+        late = Talk((harness.SERVER, 6379))
+        late.say("SUBSCRIBE", "big")
+        for _ in range(40):
+            c.publish("big", b"x" * 100000)
+        time.sleep(1)
+        heard = late.hear(1)
+        assert heard.count(b"x") == 40 * 100000, heard.count(b"x")
+        late.close()
+
+
 def main():
     harness.require_root()
     checks = Checks()
     checks.run("as redis-server", check_as_redis)
     checks.run("subscribers of all workers", check_workers)
     checks.run("a slow subscriber", check_slow)
+    checks.run("a late subscriber", check_late)
     checks.finish()
 
 

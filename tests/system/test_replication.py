@@ -336,6 +336,17 @@ def check_slow():
         assert_same(c, replica)
 
 
+def check_silent():
+    """One that never says that it has its snapshot keeps no more of the stream than others may."""
+    with Appliance("af_packet", options=("--client-output-buffer-limit", "slave", "8388608", "0", "0",
+                                         "--repl-backlog-size", "1mb", "--repl-backlog-time", "0")), client() as c:
+        with raw(b"REPLCONF capa eof\r\nPSYNC ? -1\r\n") as s:
+            s.recv(1000)
+            for i in range(150):
+                c.set("big:%d" % (i % 5), os.urandom(100000))
+            wait_for(lambda: c.info("replication")["connected_slaves"] == 0, 20, "end of the silent replica")
+
+
 def check_full_ring():
     """More at once than a ring holds: the stream begins anew, and nothing is missing."""
     with Appliance("af_packet", options=("--repl-log-size", "65536")) as appliance, client() as c, \
@@ -611,6 +622,8 @@ def check_hostile():
                              (b"REPLCONF x\r\n", b"-ERR syntax error\r\n"),
                              (b"REPLCONF x y\r\n", b"-ERR Unrecognized REPLCONF option: x\r\n"),
                              (b"REPLCONF listening-port 70000\r\n", b"-ERR value is not an integer or out of range\r\n"),
+                             (b"REPLCONF ip-address x}y\r\n", b"-ERR REPLCONF ip-address is no address or host name\r\n"),
+                             (b"REPLCONF ip-address cache-1.example\r\n", b"+OK\r\n"),
                              (b"REPLCONF listening-port 7\r\n", b"+OK\r\n")):
             with raw(line) as s:
                 assert s.recv(1000) == answer, line
@@ -623,6 +636,11 @@ def check_hostile():
                 if i % 4 == 0:
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             c.set("k", i)
+        known = [raw(b"REPLCONF listening-port 7\r\n") for _ in range(40)]
+        with Replica() as replica:  # who only says so takes nobody's place
+            replica.follows()
+        for s in known:
+            s.close()
         many = [raw(b"REPLCONF capa eof\r\nPSYNC ? -1\r\n") for _ in range(20)]
         with Replica() as replica:
             for s in many:
@@ -643,6 +661,7 @@ def main():
     checks.run("WAIT", check_wait)
     checks.run("min-replicas-to-write", check_min_replicas)
     checks.run("a slow replica", check_slow)
+    checks.run("a silent replica", check_silent)
     checks.run("a full ring", check_full_ring)
     checks.run("kill -9", check_kill)
     checks.run("hostile replicas", check_hostile)

@@ -46,14 +46,12 @@ static void forward(struct session_host *host, const struct request *request, st
 	counter_add(&host->cmd->stats[request->cmd->id].rejected, 1);
 }
 
-/* Of whom we follow: what it has done, we do. Whatever cannot be done here ends the connection. */
-static COLD void run_of_primary(struct session_host *host, struct request *request,
-				struct reply *reply)
+static ALWAYS_INLINE struct cmd_call call_of(struct session_host *host,
+					     const struct request *request, struct reply *reply)
 {
-	struct session *session = request->session;
-	struct cmd_call call = {
+	return (struct cmd_call){
 		.thread = host->cmd,
-		.client = &session->client,
+		.client = &request->session->client,
 		.cmd = request->cmd,
 		.argc = request->argc,
 		.argv = request->argv,
@@ -62,6 +60,14 @@ static COLD void run_of_primary(struct session_host *host, struct request *reque
 		.blobs = request->blobs,
 		.reply = reply,
 	};
+}
+
+/* Of whom we follow: what it has done, we do. Whatever cannot be done here ends the connection. */
+static COLD void run_of_primary(struct session_host *host, struct request *request,
+				struct reply *reply)
+{
+	struct session *session = request->session;
+	struct cmd_call call = call_of(host, request, reply);
 
 	if (unlikely(request->detail || request->refused))
 		session->client.failed = request->detail ? "stream" : "long value";
@@ -106,17 +112,7 @@ void resp_run(struct session_host *host, struct request *request)
 		return;
 	}
 
-	struct cmd_call call = {
-		.thread = host->cmd,
-		.client = client,
-		.cmd = request->cmd,
-		.argc = request->argc,
-		.argv = request->argv,
-		.keys = request->keys,
-		.key_count = request->key_count,
-		.blobs = request->blobs,
-		.reply = &reply,
-	};
+	struct cmd_call call = call_of(host, request, &reply);
 
 	cmd_run(&call);
 	if (unlikely(client->close_after || client->killed || out->failed))
