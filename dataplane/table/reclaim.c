@@ -164,6 +164,23 @@ static void adopt_orphans(struct table_thread *t)
 	atomic_fetch_sub(&table->orphan_bytes, counter_read(&t->limbo_bytes) - before);
 }
 
+/* Room for a large commit that did not retire as much: with nothing waiting one spare will do. */
+static int64_t trim_spares(struct table_thread *t, int64_t budget)
+{
+	struct limbo *limbo = &t->limbo;
+
+	while (!limbo->head && limbo->spares && limbo->spares->next && budget > 0) {
+		struct limbo_chunk *chunk = limbo->spares;
+
+		limbo->spares = chunk->next;
+		limbo->room -= CHUNK_ENTRIES;
+		counter_sub(&t->limbo_bytes, sizeof(*chunk));
+		table__dealloc(t, chunk, sizeof(*chunk));
+		budget -= COST_FREE_NS;
+	}
+	return budget;
+}
+
 /* Frees what is ripe, for about `budget` nanoseconds; returns what is left of it. */
 int64_t reclaim__slice(struct table_thread *t, int64_t budget)
 {
@@ -182,7 +199,7 @@ int64_t reclaim__slice(struct table_thread *t, int64_t budget)
 		if (chunk->freed == chunk->count)
 			drop_head(t);
 	}
-	return budget;
+	return trim_spares(t, budget);
 }
 
 bool reclaim__pending(const struct table_thread *t)
