@@ -37,12 +37,13 @@ bool host_stop(struct host *host, const struct cmd_shutdown *how)
 	bool saves = how->saves || (!how->skips_save && host->config->now.save[0] != '\0');
 
 	if (saves && host->saver) {
+		uint32_t gate_before = atomic_load(&host->gate->state);
+
 		log_notice("stopping: writing the last snapshot");
 		if (!save_last(host) && !how->forces) {
 			log_warning("not stopping, as the last snapshot failed: SHUTDOWN NOSAVE, "
 				    "or SHUTDOWN FORCE, stops without one");
-			atomic_store_explicit(&host->gate->state, CMD_GATE_OPEN,
-					      memory_order_relaxed);
+			atomic_store(&host->gate->state, gate_before);
 			return false;
 		}
 	}

@@ -187,14 +187,29 @@ static void note_progress(const struct stream *stream, const struct table_snapsh
 
 /* --- the walk --- */
 
+/* One at a time: a file and replicas may want one at once. */
+static struct table_snapshot *begin_when_free(struct stream *stream, int *error)
+{
+	struct table *table = stream->config->table;
+	struct table_snapshot *s;
+
+	while (!(s = table_snapshot_begin(stream->t, clock_now_ns(),
+					  stream->config->buffer_bytes))) {
+		*error = atomic_load(stream->config->stop) ? -ECANCELED : -ENOMEM;
+		if (*error == -ECANCELED || !table_snapshot_goes_on(table))
+			return NULL;
+		wait_offline();
+		set_time(stream->t);
+	}
+	return s;
+}
+
 /* The cut has to be ahead of all clocks when it is shown, and now and then we are too slow. */
 static struct table_snapshot *begin(struct stream *stream, int *error)
 {
 	for (uint32_t i = 0; i < BEGIN_TRIES; i++) {
-		struct table_snapshot *s = table_snapshot_begin(stream->t, clock_now_ns(),
-								stream->config->buffer_bytes);
+		struct table_snapshot *s = begin_when_free(stream, error);
 
-		*error = s ? 0 : -EBUSY;
 		if (!s || table_snapshot_confirm(s, clock_now_ns()))
 			return s;
 		while (table_snapshot_step(s, stream->t, NULL, NULL) != TABLE_SNAPSHOT_FAILED) {
@@ -315,7 +330,5 @@ void snap_say_why(int error, char why[SNAP_WHY_MAX])
 		text = "more was written meanwhile than snapshot-buffer holds";
 	else if (error == -ECANCELED)
 		text = "the appliance stops";
-	else if (error == -EBUSY)
-		text = "another one is being made";
 	snprintf(why, SNAP_WHY_MAX, "%s", text);
 }

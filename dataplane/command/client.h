@@ -13,6 +13,12 @@ struct client_names {
 	char lib_version[CLIENT_NAME_MAX];
 };
 
+/* Of a primary, between its commands. */
+struct client_primary {
+	uint32_t next_mc_flags; // what its next SET is to memcached's clients
+	const char *failed;     // the command that we could not run, static text; NULL: none
+};
+
 /*
  * Who a command runs for. Lives in the connection (or admin session) and is touched only by its
  * thread.
@@ -28,7 +34,6 @@ struct client {
 	bool no_touch;      // CLIENT NO-TOUCH: look-ups do not count as an access
 	bool replica;       // is sent the replication stream
 	bool subscribed;    // to channels: what it may say is limited (RESP2)
-	bool primary;       // whom we follow: it may write, and is not answered
 	bool killed;        // CLIENT KILL: close at the next look
 	uint8_t remote[16]; // struct ip_addr, network order
 	uint8_t local[16];
@@ -39,8 +44,8 @@ struct client {
 	uint64_t commands;          // run so far
 	const char *last;           // name of the last command, static text
 	struct client_names *names; // NULL: all empty
-	uint32_t next_mc_flags;     // of a primary: what its next SET is to memcached's clients
-	const char *failed;         // of a primary: the command that we could not run, static text
+	// NULL but for whom we follow: it may write, and is not answered.
+	struct client_primary *primary;
 };
 
 /* What it is called; empty texts for one that has said nothing. */

@@ -144,7 +144,7 @@ static void take_flags(struct client *client, struct slice text)
 
 	if (text.len > mark.len && memcmp(text.ptr, mark.ptr, mark.len) == 0 &&
 	    number_parse_u64(slice_of(text.ptr + mark.len, text.len - mark.len), &flags))
-		client->next_mc_flags = (uint32_t)flags;
+		client->primary->next_mc_flags = (uint32_t)flags;
 }
 
 void cmd_run_of_primary(struct cmd_call *call)
@@ -154,11 +154,10 @@ void cmd_run_of_primary(struct cmd_call *call)
 	uint32_t errors_before = call->reply->errors;
 
 	// Readers here may see the changes of a transaction one by one.
-	if (!cmd && (slice_equal_nocase(call->argv[0], "multi") ||
-		     slice_equal_nocase(call->argv[0], "exec")))
+	if (cmd && (cmd->flags & CMD_TRANSACTION))
 		return;
 	if (!cmd) {
-		client->failed = "command of a kind that there is not";
+		client->primary->failed = "command of a kind that there is not";
 		return;
 	}
 	if (cmd->run == cmd_ping) {
@@ -167,11 +166,11 @@ void cmd_run_of_primary(struct cmd_call *call)
 		return;
 	}
 	if (!arity_fits(cmd, call->argc) || cmd__is_container(cmd)) {
-		client->failed = cmd->name;
+		client->primary->failed = cmd->name;
 		return;
 	}
 	cmd_run(call);
-	client->next_mc_flags = 0;
+	client->primary->next_mc_flags = 0;
 	if (call->reply->errors != errors_before)
-		client->failed = cmd->name;
+		client->primary->failed = cmd->name;
 }

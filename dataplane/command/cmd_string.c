@@ -101,6 +101,12 @@ static bool is_past(const struct cmd_call *call, uint64_t expire_ms)
 	return expire_ms != 0 && expire_ms <= call->thread->now_ms;
 }
 
+/* A client of RESP has none; a primary says them before. */
+static uint32_t mc_flags_of(const struct cmd_call *call)
+{
+	return unlikely(call->client->primary != NULL) ? call->client->primary->next_mc_flags : 0;
+}
+
 static enum cmd_edit_step decide_set(struct cmd_call *call, struct cmd_edit *edit, void *arg)
 {
 	struct string_plan *plan = arg;
@@ -112,7 +118,7 @@ static enum cmd_edit_step decide_set(struct cmd_call *call, struct cmd_edit *edi
 	if (is_past(call, plan->expire_ms))
 		return edit->old ? CMD_EDIT_DELETE : CMD_EDIT_LEAVE;
 	cmd__spec_argument(call, plan->value_index, &edit->spec);
-	edit->spec.mc_flags = call->client->next_mc_flags;
+	edit->spec.mc_flags = mc_flags_of(call);
 	if (!(plan->options & OPTION_KEEPTTL))
 		edit->spec.expire_ms = plan->expire_ms;
 	return CMD_EDIT_STORE;
@@ -124,7 +130,7 @@ static bool store(struct cmd_call *call, const struct string_plan *plan)
 	struct table_thread *tt = call->thread->tt;
 	struct item_spec spec = {.key = call->keys[0].bytes,
 				 .expire_ms = plan->expire_ms,
-				 .mc_flags = call->client->next_mc_flags};
+				 .mc_flags = mc_flags_of(call)};
 	struct table_change change = {.key = call->keys[0], .expected = TABLE_ANY};
 	enum table_status status;
 

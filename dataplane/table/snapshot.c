@@ -134,6 +134,11 @@ struct table_snapshot *table_snapshot_begin(struct table_thread *t, uint64_t now
 	return s;
 }
 
+bool table_snapshot_goes_on(const struct table *table)
+{
+	return atomic_load((_Atomic(struct table_snapshot *) *)(uintptr_t)&table->snapshot) != NULL;
+}
+
 bool table_snapshot_confirm(struct table_snapshot *s, uint64_t now_ns)
 {
 	if (ticks_of(s->table, now_ns + CUT_GUARD_NS) < s->cut)

@@ -40,6 +40,9 @@ enum table_snapshot_failure {
 struct table_snapshot *table_snapshot_begin(struct table_thread *t, uint64_t now_ns,
 					    uint64_t buffer_bytes);
 
+/* Whether one is under way. Any thread. */
+bool table_snapshot_goes_on(const struct table *table);
+
 /*
  * To be called right after it with a fresh time: whether the cut was still ahead of every clock
  * when it became visible. If not, the snapshot fails, and another one may be begun.

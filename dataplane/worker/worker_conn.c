@@ -125,7 +125,7 @@ static void on_data(void *env, struct tcp_conn *tcp, struct slice data)
 		return;
 	conn->session.client.active_ms = w->command.now_ms;
 	worker_conn_touch(conn);
-	if (unlikely(conn->primary != NULL) && worker_primary_data(conn, data))
+	if (unlikely(conn->session.client.primary != NULL) && worker_primary_data(conn, data))
 		return;
 	session_feed(&conn->session, data);
 }
@@ -163,7 +163,7 @@ static void on_close(void *env, struct tcp_conn *tcp, enum tcp_close_reason reas
 	conn->forwarded = false;
 	if (unlikely(conn->feed))
 		worker_feed_detach(w, conn);
-	if (unlikely(conn->primary != NULL))
+	if (unlikely(conn->session.client.primary != NULL))
 		worker_primary_closed(w, conn);
 	// Its requests may still be in the batch. They take effect, their replies have nowhere to
 	// go. The slot is given back in worker_conns_settle(), when the batch has run.
@@ -199,7 +199,8 @@ static struct out *session_out(struct session *session)
 {
 	struct worker_conn *conn = session->user;
 
-	if (unlikely(conn->session.client.primary)) // it is told by its replica's link alone
+	if (unlikely(conn->session.client.primary !=
+		     NULL)) // it is told by its replica's link alone
 		return &conn->worker->discard;
 	return conn->tcp ? tcp_out(conn->tcp) : &conn->worker->discard;
 }
@@ -266,8 +267,9 @@ static void settle(struct worker *w, struct worker_conn *conn)
 	}
 	if (conn->closing)
 		return;
-	tcp_set_held(conn->tcp, (uint32_t)session_held(&conn->session) +
-					(conn->primary ? worker_primary_held(conn) : 0));
+	tcp_set_held(conn->tcp,
+		     (uint32_t)session_held(&conn->session) +
+			     (conn->session.client.primary ? worker_primary_held(conn) : 0));
 	if (finished(conn))
 		close_conn(conn);
 }

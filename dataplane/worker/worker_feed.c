@@ -18,33 +18,34 @@
  */
 #define SEND_EVERY_NS (250 * NS_PER_US)
 
-static struct worker_conn **list_of(struct worker *w, const struct feed_link *link)
+static struct feed_link **list_of(struct worker *w, const struct feed_link *link)
 {
 	return link->seldom ? &w->seldom_feeds : &w->feeds;
 }
 
 void worker_feed_attach(struct worker *w, struct worker_conn *conn, struct feed_link *link)
 {
-	struct worker_conn **list = list_of(w, link);
+	struct feed_link **list = list_of(w, link);
 
 	conn->feed = link;
-	conn->feed_next = *list;
-	*list = conn;
+	link->connection = conn;
+	link->next = *list;
+	*list = link;
 	w->feeds_left = true;
-	conn->session.client.replica = !link->seldom && !conn->primary;
+	conn->session.client.replica = !link->seldom && !conn->session.client.primary;
 	worker_conn_touch(conn);
 }
 
 void worker_feed_detach(struct worker *w, struct worker_conn *conn)
 {
-	struct worker_conn **at = list_of(w, conn->feed);
+	struct feed_link *link = conn->feed, **at = list_of(w, link);
 
-	while (*at != conn)
-		at = &(*at)->feed_next;
-	*at = conn->feed_next;
-	for (uint32_t i = 0; i <= conn->feed->at && i < FEED_LINK_PLACES; i++)
-		feed_place_drop(&conn->feed->places[i]);
-	atomic_store_explicit(&conn->feed->gone, true, memory_order_release);
+	while (*at != link)
+		at = &(*at)->next;
+	*at = link->next;
+	for (uint32_t i = 0; i <= link->at && i < FEED_LINK_PLACES; i++)
+		feed_place_drop(&link->places[i]);
+	atomic_store_explicit(&link->gone, true, memory_order_release);
 	conn->feed = NULL;
 }
 
@@ -94,9 +95,9 @@ static bool send_some(struct worker_conn *conn, struct feed_link *link)
 	return sent > 0;
 }
 
-static bool look_at(struct worker *w, struct worker_conn *conn)
+static bool look_at(struct worker *w, struct feed_link *link)
 {
-	struct feed_link *link = conn->feed;
+	struct worker_conn *conn = link->connection;
 
 	if (atomic_load_explicit(&link->killed, memory_order_relaxed)) {
 		// At once: one that reads nothing would hold on to what is queued.
@@ -114,16 +115,16 @@ static bool look_at(struct worker *w, struct worker_conn *conn)
 }
 
 /* True when something has been handed over; *left when somebody has more. */
-static bool look_at_all(struct worker *w, struct worker_conn *first, bool *left)
+static bool look_at_all(struct worker *w, struct feed_link *first, bool *left)
 {
-	struct worker_conn *next;
+	struct feed_link *next;
 	bool worked = false;
 
 	*left = false;
-	for (struct worker_conn *conn = first; conn; conn = next) {
-		next = conn->feed_next;
-		*left |= conn->feed->left;
-		worked |= look_at(w, conn);
+	for (struct feed_link *link = first; link; link = next) {
+		next = link->next;
+		*left |= link->left;
+		worked |= look_at(w, link);
 	}
 	*left |= worked;
 	return worked;

@@ -22,11 +22,13 @@
 
 struct feed_link {
 	struct feed_place places[FEED_LINK_PLACES];
-	bool seldom;           // [const] to be looked at after worker_nudge() only
-	uint32_t at;           // [worker]
-	uint64_t looked_ns;    // [worker] when
-	bool left;             // [worker] TCP had no room for all there was
-	_Atomic uint64_t sent; // [worker w, ctrl r] bytes of all feeds handed to TCP
+	bool seldom;            // [const] to be looked at after worker_nudge() only
+	void *connection;       // [worker]
+	struct feed_link *next; // [worker] of its list
+	uint32_t at;            // [worker]
+	uint64_t looked_ns;     // [worker] when
+	bool left;              // [worker] TCP had no room for all there was
+	_Atomic uint64_t sent;  // [worker w, ctrl r] bytes of all feeds handed to TCP
 	// [ctrl w, worker r] the replica has the snapshot. Redis' looks for its end at the end of
 	// what it has read, so nothing may follow before.
 	_Atomic bool loaded;

@@ -34,13 +34,11 @@ struct worker_conn {
 	struct tcp_conn *tcp;  // NULL while the slot is free, or once TCP has let go
 	struct worker_conn *free_next;
 	struct worker_conn *touched_next;
-	struct feed_link *feed;        // NULL: an ordinary client
-	struct worker_conn *feed_next; // of the worker's list
-	struct primary_link *primary;  // NULL but for the connection to the primary
-	bool touched;                  // on the worker's list of this turn
-	bool fin;                      // the peer will send no more
-	bool closing;                  // tcp_close() has been called
-	bool forwarded;                // a request of it is with the control side
+	struct feed_link *feed; // NULL: an ordinary client
+	bool touched;           // on the worker's list of this turn
+	bool fin;               // the peer will send no more
+	bool closing;           // tcp_close() has been called
+	bool forwarded;         // a request of it is with the control side
 };
 
 /* A turn whose stages are being timed; the stages that are over, and when the last one was. */
@@ -84,9 +82,9 @@ struct worker {
 	uint64_t sweep_next_ns;
 	uint64_t client_serial;
 
-	struct worker_conn *feeds, *seldom_feeds; // connections that send one
-	bool feeds_left;                          // of the latter, some may have more
-	_Atomic bool nudged;                      // [ctrl w, worker w]
+	struct feed_link *feeds, *seldom_feeds; // of connections that send one
+	bool feeds_left;                        // of the latter, some may have more
+	_Atomic bool nudged;                    // [ctrl w, worker w]
 	struct worker_conn *primary; // the one to the primary that we follow, NULL if none
 	struct primary_link *dials;  // before there is a connection
 	struct worker_visit *visit;  // under way, NULL if none

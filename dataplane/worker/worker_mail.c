@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/worker/worker_mail.h"
 
-#include "dataplane/worker/worker_internal.h"
 #include "dataplane/worker/worker_feed.h"
+#include "dataplane/worker/worker_internal.h"
 
 #include <stdlib.h>
 
@@ -75,9 +75,9 @@ static void take_reply(struct worker *w, const struct forward *forward)
 	worker_conn_touch(conn);
 	if (conn->closing)
 		return;
-	if (forward->reply && !conn->primary)
+	if (forward->reply && !conn->session.client.primary)
 		out_append_blob(tcp_out(conn->tcp), forward->reply, 0, forward->reply->len);
-	else if (forward->failed && !conn->primary)
+	else if (forward->failed && !conn->session.client.primary)
 		OUT_LITERAL(tcp_out(conn->tcp), "-ERR no memory for the reply\r\n");
 	if (conn->session.client.killed || forward->client.close_after)
 		conn->session.closing = true;

@@ -18,6 +18,11 @@
 #define PORTS         28000
 #define DATA_HELD_MAX (4U << 20) // bytes of the pipe, whatever the window says
 
+static struct primary_link *link_of(const struct worker_conn *conn)
+{
+	return CONTAINER_OF(conn->session.client.primary, struct primary_link, client);
+}
+
 static void set_gone(struct primary_link *link, const char *why)
 {
 	if (link->why[0] == '\0')
@@ -60,8 +65,7 @@ static bool open_connection(struct worker *w, struct primary_link *link, uint32_
 		return false;
 	}
 	conn->tcp = tcp;
-	conn->primary = link;
-	conn->session.client.primary = true;
+	conn->session.client.primary = &link->client;
 	w->primary = conn;
 	tcp_set_user(tcp, conn);
 	worker_conn_touch(conn);
@@ -98,20 +102,33 @@ void worker_primary_dial(struct worker *w, struct primary_link *link)
 
 void worker_primary_opened(struct worker *w, struct worker_conn *conn)
 {
-	atomic_store_explicit(&conn->primary->state, PRIMARY_OPEN, memory_order_release);
-	worker_feed_attach(w, conn, &conn->primary->out);
+	atomic_store_explicit(&link_of(conn)->state, PRIMARY_OPEN, memory_order_release);
+	worker_feed_attach(w, conn, &link_of(conn)->out);
+}
+
+/* All but what is incomplete has been run. */
+static void note_applied(struct worker_conn *conn)
+{
+	struct primary_link *link = link_of(conn);
+	const struct session *session = &conn->session;
+	uint64_t kept = session->stash_len - session->stash_from;
+
+	if (link->piped && !session->partial)
+		atomic_store_explicit(&link->applied, link->fed - kept, memory_order_release);
 }
 
 void worker_primary_closed(struct worker *w, struct worker_conn *conn)
 {
-	struct primary_link *link = conn->primary;
+	struct primary_link *link = link_of(conn);
 
-	conn->primary = NULL;
+	// What has arrived with the end is run first, so that the offset says all that has been.
+	session_run(&w->host);
+	note_applied(conn);
 	w->primary = NULL;
-	link->failed = conn->session.client.failed != NULL;
+	conn->session.client.primary = NULL;
+	link->failed = link->client.failed != NULL;
 	if (link->failed)
-		snprintf(link->why, sizeof(link->why), "we cannot run its %s",
-			 conn->session.client.failed);
+		snprintf(link->why, sizeof(link->why), "we cannot run its %s", link->client.failed);
 	if (link->piped)
 		feed_place_drop(&link->from);
 	set_gone(link, atomic_load_explicit(&link->state, memory_order_relaxed) == PRIMARY_OPEN
@@ -122,7 +139,7 @@ void worker_primary_closed(struct worker *w, struct worker_conn *conn)
 /* True: it has gone into the pipe, and is none of the session's business. */
 bool worker_primary_data(struct worker_conn *conn, struct slice data)
 {
-	struct primary_link *link = conn->primary;
+	struct primary_link *link = link_of(conn);
 
 	if (link->piped) {
 		link->fed += data.len;
@@ -141,7 +158,7 @@ bool worker_primary_data(struct worker_conn *conn, struct slice data)
 /* The window closes by what the other thread has yet to read. */
 uint32_t worker_primary_held(const struct worker_conn *conn)
 {
-	const struct primary_link *link = conn->primary;
+	const struct primary_link *link = link_of(conn);
 
 	if (link->piped)
 		return 0;
@@ -153,7 +170,7 @@ uint32_t worker_primary_held(const struct worker_conn *conn)
 /* From here on the stream is run. What the pipe still holds of it comes first. */
 static void begin_stream(struct worker *w, struct worker_conn *conn)
 {
-	struct primary_link *link = conn->primary;
+	struct primary_link *link = link_of(conn);
 	struct blob *blob;
 	uint64_t from, len;
 
@@ -165,17 +182,6 @@ static void begin_stream(struct worker *w, struct worker_conn *conn)
 	}
 }
 
-/* All but what is incomplete has been run. */
-static void note_applied(struct worker_conn *conn)
-{
-	struct primary_link *link = conn->primary;
-	const struct session *session = &conn->session;
-	uint64_t kept = session->stash_len - session->stash_from;
-
-	if (link->piped && !session->partial)
-		atomic_store_explicit(&link->applied, link->fed - kept, memory_order_release);
-}
-
 bool worker_primary_turn(struct worker *w)
 {
 	struct worker_conn *conn = w->primary;
@@ -184,7 +190,7 @@ bool worker_primary_turn(struct worker *w)
 		dial(w);
 	if (likely(!conn))
 		return false;
-	struct primary_link *link = conn->primary;
+	struct primary_link *link = link_of(conn);
 	uint32_t held = worker_primary_held(conn);
 	bool worked = held != link->held;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
+#include "dataplane/command/client.h"
 #include "dataplane/worker/worker_feed.h"
 #include "nic/flow.h"
 
@@ -41,5 +42,6 @@ struct primary_link {
 	uint64_t dialled_ns;          // [worker] when it began
 	bool failed;                  // [worker] before it is gone: something could not be run
 	bool piped;                   // [worker] the feed goes to the session now
+	struct client_primary client; // [worker] what the connection's client refers to
 	char why[PRIMARY_WHY_MAX];    // [worker] before it is gone
 };

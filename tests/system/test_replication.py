@@ -336,6 +336,21 @@ def check_slow():
         assert_same(c, replica)
 
 
+def check_beside_a_save():
+    """A snapshot to a file and one to a replica wait for each other."""
+    with tempfile.TemporaryDirectory() as folder, Appliance("af_packet", options=("--dir", folder)), client() as c:
+        for i in range(40):
+            c.set("large:%d" % i, os.urandom(5 << 20))
+        c.bgsave()
+        with Replica() as replica:
+            replica.follows(60)
+            c.bgsave()
+            assert_same(c, replica)
+        wait_for(lambda: not c.info("persistence")["rdb_bgsave_in_progress"], 60, "end of BGSAVE")
+        assert c.info("persistence")["rdb_last_bgsave_status"] == "ok"
+        assert c.info("stats")["sync_full"] == 1
+
+
 def check_silent():
     """One that never says that it has its snapshot keeps no more of the stream than others may."""
     with Appliance("af_packet", options=("--client-output-buffer-limit", "slave", "8388608", "0", "0",
@@ -661,6 +676,7 @@ def main():
     checks.run("WAIT", check_wait)
     checks.run("min-replicas-to-write", check_min_replicas)
     checks.run("a slow replica", check_slow)
+    checks.run("a save beside it", check_beside_a_save)
     checks.run("a silent replica", check_silent)
     checks.run("a full ring", check_full_ring)
     checks.run("kill -9", check_kill)

@@ -70,12 +70,12 @@ static COLD void run_of_primary(struct session_host *host, struct request *reque
 	struct cmd_call call = call_of(host, request, reply);
 
 	if (unlikely(request->detail || request->refused))
-		session->client.failed = request->detail ? "stream" : "long value";
+		session->client.primary->failed = request->detail ? "stream" : "long value";
 	else if (unlikely(request->alone))
 		forward(host, request, reply);
 	else
 		cmd_run_of_primary(&call);
-	if (unlikely(session->client.failed))
+	if (unlikely(session->client.primary->failed))
 		session->closing = true;
 }
 
