@@ -14,7 +14,8 @@
  *
  * A thread opened without may_write does for all of it. Memory beyond the items: what is displaced
  * before its bucket has been visited is copied, up to a limit; beyond that the snapshot fails, and
- * writers never wait for it.
+ * writers never wait for it. There is room for the threads that were open when it began: one that
+ * comes later and displaces an item fails it likewise.
  */
 struct table_snapshot;
 

@@ -36,6 +36,7 @@ struct stress {
 	_Atomic bool stop;
 	struct stress_thread threads[STRESS_THREADS_MAX];
 	uint32_t thread_count;
+	pthread_barrier_t opened; // a snapshot knows the threads that there are when it begins
 	uint32_t ms;
 	uint64_t seed;
 };
@@ -99,6 +100,9 @@ static inline void *stress_main(void *arg)
 
 	self->t = table_thread_open(self->stress->table, true);
 	STRESS_CHECK(self->t, "thread %u", self->id);
+	rcu_offline();
+	pthread_barrier_wait(&self->stress->opened);
+	rcu_online();
 	while (!atomic_load_explicit(&self->stress->stop, memory_order_relaxed)) {
 		stress_time(self->t);
 		self->body(self);
@@ -121,6 +125,7 @@ static inline void stress_sleep_ms(uint32_t ms)
 static inline void stress_begin(struct stress *s)
 {
 	atomic_store(&s->stop, false);
+	STRESS_CHECK(pthread_barrier_init(&s->opened, NULL, s->thread_count) == 0, "barrier");
 	for (uint32_t i = 0; i < s->thread_count; i++)
 		STRESS_CHECK(pthread_create(&s->threads[i].handle, NULL, stress_main,
 					    &s->threads[i]) == 0,
@@ -137,6 +142,7 @@ static inline void stress_end(struct stress *s)
 		pthread_join(s->threads[i].handle, NULL);
 		turns += s->threads[i].turns;
 	}
+	pthread_barrier_destroy(&s->opened);
 	printf("  %llu turns\n", (unsigned long long)turns);
 }
 
